@@ -84,6 +84,19 @@ func (r *Reader) Text(min, max int) string {
 	return string(s)
 }
 
+// Claim returns the length that the head of the next value claims for a byte
+// string, without reading it; 0 where anything else comes next. Callers use it
+// to refuse a size with a reason of their own, before the bytes are looked for.
+func (r *Reader) Claim() uint64 {
+	if r.err != nil || r.off >= len(r.b) || r.b[r.off]&0xe0 != majorBytes {
+		return 0
+	}
+	if n, _, ok := argument(r.b[r.off:]); ok {
+		return n
+	}
+	return 0
+}
+
 // Array reads the head of an array of min to max items. Since each item takes a
 // byte at least, a count above the bytes left is refused here, before anybody
 // allocates for it.

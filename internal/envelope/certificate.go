@@ -19,12 +19,12 @@ func (s *Signed) AppendTo(b []byte) []byte {
 	return cbor.AppendBytes(cbor.AppendBytes(cbor.AppendArray(b, 2), s.Body), s.Sig[:])
 }
 
-// ReadSigned reads [body, sig] with a body of at most max bytes. Body points into
-// the reader's input.
+// ReadSigned reads [body, sig] with a body of at most max bytes; of a longer one
+// IsTooLarge says so. Body points into the reader's input.
 func ReadSigned(r *cbor.Reader, max int) Signed {
 	r.Array(2, 2)
 	var s Signed
-	s.Body = r.Bytes(1, max)
+	s.Body = sized(r, max, "document")
 	copy(s.Sig[:], r.Bytes(64, 64))
 	return s
 }

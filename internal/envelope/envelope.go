@@ -65,13 +65,13 @@ func Parse(b []byte, keys identity.KeyChecker) (*Envelope, error) {
 	return e, nil
 }
 
+// sized reads a byte string of 1 to max bytes. A longer one is too large whether
+// its bytes are there or not: nobody needs to send a megabyte to be told so.
 func sized(r *cbor.Reader, max int, what string) []byte {
-	b := r.Bytes(1, 1<<31-1)
-	if len(b) > max {
-		r.Fail("%v of %d bytes, at most %d: %w", what, len(b), max, errTooLarge)
-		return nil
+	if n := r.Claim(); n > uint64(max) {
+		r.Fail("%s of %d bytes, at most %d: %w", what, n, max, errTooLarge)
 	}
-	return b
+	return r.Bytes(1, max)
 }
 
 var errTooLarge = errors.New("too large")

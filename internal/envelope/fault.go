@@ -15,8 +15,8 @@ const (
 	TooLarge                          // header, certificate or body above its limit
 	Newer                             // unknown version, kind or flag: never charged
 	BadSignature                      // a hash or the envelope's signature does not hold
-	NotAWriter                        // the certificate is for another group or writer, or its signature does not hold
-	CertTime                          // the envelope's time is outside of its certificate's, or the right is missing
+	NotAWriter                        // the certificate is for another group, writer or class, or its signature does not hold
+	CertTime                          // the envelope's time is outside of its certificate's, or that lives too long
 )
 
 // A Fault is an envelope's own fault, as opposed to one of time, place or policy.

@@ -16,7 +16,7 @@ const (
 	ItemsMax    = 1024      // items in one envelope
 	TTLMax      = 2_592_000 // seconds: 30 days
 	TimeMax     = 1<<48 - 1 // Unix milliseconds
-	SequenceMax = 1<<63 - 1 // first + count stays below it
+	SequenceMax = 1<<63 - 1 // first + count is at most this
 )
 
 // ID names an envelope: SHA-256 over a label and the signed header, independent

@@ -56,8 +56,12 @@ func (d *Desk) Store(owner Owner, rows ...Row) Token {
 	return t
 }
 
-// Forget appends a Store that deletes keys and wants no answer.
+// Forget appends a Store that deletes keys and wants no answer; nothing where
+// there are no keys.
 func (d *Desk) Forget(keys ...[]byte) {
+	if len(keys) == 0 {
+		return
+	}
 	rows := make([]Row, len(keys))
 	for i, k := range keys {
 		rows[i].Key = k

@@ -37,18 +37,63 @@ const (
 	ReportEvents                        // how many there are
 )
 
-var reportNames = [...]string{
-	"publish accepted", "publish refused", "publish again", "forwarded", "duplicate dropped", "relay refused",
-	"stale dropped", "wrong direction", "delivered", "delivery acked", "mailbox dropped", "mail expired",
-	"hole given up", "fault charged", "unknown frame", "frame ignored", "link refused", "table full", "pulled",
-	"repaired", "offer sent", "push deferred", "router mail", "parent changed", "orphan started", "root started",
-	"root stopped",
-}
-
 // String returns the name in words, as status and logs show it.
 func (e ReportEvent) String() string {
-	if int(e) < len(reportNames) {
-		return reportNames[e]
+	switch e {
+	case PublishAccepted:
+		return "publish accepted"
+	case PublishRefused:
+		return "publish refused"
+	case PublishAgain:
+		return "publish again"
+	case Forwarded:
+		return "forwarded"
+	case DuplicateDropped:
+		return "duplicate dropped"
+	case RelayRefused:
+		return "relay refused"
+	case StaleDropped:
+		return "stale dropped"
+	case WrongDirection:
+		return "wrong direction"
+	case Delivered:
+		return "delivered"
+	case DeliveryAcked:
+		return "delivery acked"
+	case MailboxDropped:
+		return "mailbox dropped"
+	case MailExpired:
+		return "mail expired"
+	case HoleGivenUp:
+		return "hole given up"
+	case FaultCharged:
+		return "fault charged"
+	case UnknownFrame:
+		return "unknown frame"
+	case FrameIgnored:
+		return "frame ignored"
+	case LinkRefused:
+		return "link refused"
+	case TableFull:
+		return "table full"
+	case Pulled:
+		return "pulled"
+	case Repaired:
+		return "repaired"
+	case OfferSent:
+		return "offer sent"
+	case PushDeferred:
+		return "push deferred"
+	case RouterMail:
+		return "router mail"
+	case ParentChanged:
+		return "parent changed"
+	case OrphanStarted:
+		return "orphan started"
+	case RootStarted:
+		return "root started"
+	case RootStopped:
+		return "root stopped"
 	}
 	return fmt.Sprintf("event %d", uint8(e))
 }

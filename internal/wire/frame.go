@@ -68,14 +68,17 @@ type Fault struct {
 func (f *Fault) Error() string { return f.Text }
 
 // Decode reads the frame that fills b. A frame of an unknown type comes as
-// *Unknown; anything that is not deterministic CBOR of a known shape is a *Fault.
+// *Unknown if it is of the dialect at least; anything else that has no known shape
+// is a *Fault. The caller has held the length of b against the limit of the link.
 func Decode(b []byte, keys identity.KeyChecker) (Frame, error) {
 	d := decoder{Reader: cbor.NewReader(b), keys: keys}
 	d.n = d.Array(1, 64)
 	f := d.frame(Type(d.Uint(1<<32 - 1)))
-	if u, ok := f.(*Unknown); ok && d.Err() == nil {
+	if u, ok := f.(*Unknown); ok {
 		u.Bytes = len(b)
-		return u, nil
+		for n := d.n - 1; n > 0 && d.Err() == nil; n-- {
+			d.Skip(cbor.MaxDepth - 1)
+		}
 	}
 	if err := d.End(); err != nil {
 		return nil, faultOf(err)

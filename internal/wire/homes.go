@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"fmt"
+
 	"upsycle/identity"
 	"upsycle/internal/cbor"
 	"upsycle/internal/envelope"
@@ -62,12 +64,20 @@ func (d *decoder) homes(s envelope.Signed) *Homes {
 
 const documentVersion = 1
 
-// document begins to read a signed document of n fields, the version first.
+// document begins to read a signed document of n fields, the version first. Of
+// another version nothing else is read, not even how many fields it has: its
+// maker is newer, not wrong (spec §4.4).
 func document(s envelope.Signed, keys identity.KeyChecker, n int) *decoder {
 	d := &decoder{Reader: cbor.NewReader(s.Body), keys: keys}
-	d.Array(n, n)
+	d.n = d.Array(1, 32)
 	if v := d.Uint(anyUint); d.Err() == nil && v != documentVersion {
-		d.Fail("document version %d, this program speaks %d", v, documentVersion)
+		d.Fail("%w", &envelope.Fault{
+			Kind: envelope.Newer,
+			Text: fmt.Sprintf("document version %d, this program speaks %d", v, documentVersion),
+		})
+	}
+	if d.Err() == nil && d.n != n {
+		d.Fail("a document of %d fields, want %d", d.n, n)
 	}
 	return d
 }
