@@ -10,10 +10,15 @@ import (
 type Signature [ed25519.SignatureSize]byte
 
 // Key is a private key and its address. It prints as "[secret]" in every
-// format; the seed leaves it only through Seed. The zero Key cannot sign.
-// A Key may be used by any number of goroutines.
+// format; the secret leaves it only through Seed and Private. The zero Key cannot
+// sign. A Key may be used by any number of goroutines. Keys cannot be compared:
+// compare their addresses.
 type Key struct {
-	private ed25519.PrivateKey
+	// private lies behind a function because package fmt cannot call the methods
+	// of a Key that is an unexported field of somebody's struct. It then prints
+	// what it finds by itself: the bytes of a slice, and with some verbs those
+	// behind a pointer, but of a function only where it is.
+	private func() ed25519.PrivateKey
 	address Address
 }
 
@@ -31,7 +36,10 @@ func NewKey(seed []byte) (Key, error) {
 	}
 	private := ed25519.NewKeyFromSeed(seed)
 	address, err := NewAddress(private[SeedSize:])
-	return Key{private, address}, err
+	if err != nil {
+		return Key{}, err
+	}
+	return Key{func() ed25519.PrivateKey { return private }, address}, nil
 }
 
 // GenerateKey reads a seed from random, which is crypto/rand.Reader outside of
@@ -50,16 +58,18 @@ func (k Key) Address() Address { return k.address }
 // IsZero reports whether k is the zero Key.
 func (k Key) IsZero() bool { return k.private == nil }
 
-// Seed returns a copy of the 32 secret bytes, for writing them to a file.
-func (k Key) Seed() []byte { return k.private.Seed() }
+// Seed returns a copy of the 32 secret bytes, for writing them to a file. It
+// panics for the zero Key.
+func (k Key) Seed() []byte { return k.Private().Seed() }
 
 // Private returns the key as crypto/tls wants it. The caller must not change it.
-func (k Key) Private() ed25519.PrivateKey { return k.private }
+// It panics for the zero Key.
+func (k Key) Private() ed25519.PrivateKey { return k.private() }
 
-// Sign signs label || body.
+// Sign signs label || body. It panics for the zero Key.
 func (k Key) Sign(label Label, body []byte) Signature {
 	var sig Signature
-	copy(sig[:], ed25519.Sign(k.private, join(label, body)))
+	copy(sig[:], ed25519.Sign(k.Private(), join(label, body)))
 	return sig
 }
 
