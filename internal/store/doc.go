@@ -1,0 +1,18 @@
+// Package store keeps the rows that machines ask to be stored. An Engine is where
+// rows are: ordered keys and values, committed in batches. A Writer stands before
+// an engine and answers Store effects: it commits together all that waits, so
+// that one sync serves many.
+//
+// It knows nothing of what the bytes mean: a row belongs to the machine that made
+// it. The one engine so far holds everything in memory and survives nothing; a
+// durable one takes its place behind the same interface.
+//
+// What holds:
+//   - Stored comes once for each Store with a token, in the order asked, and not
+//     before its rows are as durable as the engine makes them.
+//   - The rows of one Store become visible together, or not at all.
+//   - What does not fit is refused with ErrFull, and only that: a Store that was
+//     committed together with it does not suffer.
+//   - Deletions are never refused for want of room.
+//   - Slices that were given are kept, not copied: nobody may change them later.
+package store
