@@ -1,0 +1,77 @@
+package tree
+
+import (
+	"upsycle/internal/machine"
+	"upsycle/internal/wire"
+)
+
+// ask is the second half of T5. The neighbours may have good ways that must not be
+// taken before the root has raised its number; those two that are nearest to it are
+// asked to have that done. Whom nobody checked yet has no influence, not even this
+// one, and is checked first.
+func (f *Forest) ask(now int64, t *tree) {
+	if now < t.askAt {
+		return
+	}
+	t.asking = false
+	first, second := nearest(t)
+	for _, s := range [askWidth]*slot{first, second} {
+		if s == nil {
+			continue
+		}
+		if !s.advert.checked {
+			f.checkStored(now, s)
+			if t.reach || now < t.askAt {
+				return // the check was answered from memory and has led here again
+			}
+			continue
+		}
+		f.desk.Send(s.nb.link, machine.Control, &wire.SeqReq{Root: t.root, Want: uint64(t.fd.seq + 1), Hops: wire.SeqReqHopsMax})
+		t.asking = true
+	}
+	if t.asking {
+		t.askAt = now + askFirst<<min(t.asked, askDoublings)
+		t.asked++
+	}
+}
+
+func (f *Forest) checkStored(now int64, s *slot) {
+	if !s.advert.checking {
+		f.check(now, s.nb, s.advert)
+	}
+}
+
+// nearest returns the two neighbours over which the root is nearest, feasible or
+// not, or nil.
+func nearest(t *tree) (first, second *slot) {
+	for _, s := range t.slots {
+		switch {
+		case s.advert == nil:
+		case first == nil || s.before(first):
+			first, second = s, first
+		case second == nil || s.before(second):
+			second = s
+		}
+	}
+	return first, second
+}
+
+// onSeqReq is T6.
+func (f *Forest) onSeqReq(now int64, nb *neighbour, fr *wire.SeqReq) {
+	t := f.byRoot[fr.Root]
+	if t == nil {
+		return
+	}
+	want := int64(fr.Want)
+	if t.root == f.cfg.Self {
+		f.onWant(now, want)
+		return
+	}
+	// With the number that is wanted there is nothing to do: the announcement is
+	// on its way. A question never goes back to who sent it.
+	if !t.reach || t.rung.seq >= want || fr.Hops == 0 || t.parent.nb == nb || now < t.passAt {
+		return
+	}
+	t.passAt = now + passPause
+	f.desk.Send(t.parent.nb.link, machine.Control, &wire.SeqReq{Root: t.root, Want: fr.Want, Hops: fr.Hops - 1})
+}
