@@ -29,6 +29,7 @@ const (
 	Repaired                            // a missing envelope came by pull
 	OfferSent                           // an offer was sent
 	PushDeferred                        // a push did not fit the queue and became an offer
+	LiveDropped                         // a live envelope, or a push beyond all bounds, was dropped under pressure
 	RouterMail                          // mail for the router itself
 	ParentChanged                       // a router changed its parent in a tree
 	OrphanStarted                       // a router lost its way to a root
@@ -84,6 +85,8 @@ func (e ReportEvent) String() string {
 		return "offer sent"
 	case PushDeferred:
 		return "push deferred"
+	case LiveDropped:
+		return "live dropped"
 	case RouterMail:
 		return "router mail"
 	case ParentChanged:
