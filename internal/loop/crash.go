@@ -9,22 +9,22 @@ import (
 
 // A history holds the last events, so that a crash can be understood. Events are
 // turned into text only in a report: the ring costs one store for each event, and
-// keeps at most LimitHistory frames alive.
+// keeps at most HistoryMax frames alive.
 type history struct {
-	events [LimitHistory]machine.Event
+	events [HistoryMax]machine.Event
 	count  int // of all events ever added
 }
 
 func (h *history) add(ev machine.Event) {
-	h.events[h.count%LimitHistory] = ev
+	h.events[h.count%HistoryMax] = ev
 	h.count++
 }
 
 // lines returns the events as text, oldest first.
 func (h *history) lines() []string {
 	var lines []string
-	for i := max(0, h.count-LimitHistory); i < h.count; i++ {
-		lines = append(lines, fmt.Sprintf("%d %s", i, text(h.events[i%LimitHistory])))
+	for i := max(0, h.count-HistoryMax); i < h.count; i++ {
+		lines = append(lines, fmt.Sprintf("%d %s", i, text(h.events[i%HistoryMax])))
 	}
 	return lines
 }

@@ -13,8 +13,8 @@
 //   - Answers never wait for the inbox. They have a queue of their own, which
 //     is read first and holds no more than was asked, so that a full inbox can
 //     not keep back the answer that would empty it.
-//   - The inbox is not read while more than LimitVerifies verifications or
-//     LimitStores writes are unanswered. Answers, ticks and calls go on.
+//   - The inbox is not read while more than VerifiesMax verifications or
+//     StoresMax writes are unanswered. Answers, ticks and calls go on.
 //   - One link's Verified come in the order asked. Links take turns at the
 //     workers, so a link that asks for much delays itself only.
 //   - The machine's now never goes back, whatever the clock does.

@@ -4,19 +4,19 @@ import "time"
 
 // Limits of one loop. docs/limits.md gives the reason of each.
 const (
-	// LimitInbox is how many events wait unless Config.Inbox says otherwise.
-	LimitInbox = 1024
-	// LimitBatch is how many events of the inbox are handled before answers,
+	// InboxMax is how many events wait unless Config.Inbox says otherwise.
+	InboxMax = 1024
+	// BatchMax is how many events of the inbox are handled before answers,
 	// ticks and calls are looked at again.
-	LimitBatch = 256
-	// LimitVerifies is how many verifications may be unanswered before the
+	BatchMax = 256
+	// VerifiesMax is how many verifications may be unanswered before the
 	// inbox is left alone.
-	LimitVerifies = 4096
-	// LimitStores is how many writes that want an answer may be unanswered
+	VerifiesMax = 4096
+	// StoresMax is how many writes that want an answer may be unanswered
 	// before the inbox is left alone.
-	LimitStores = 4096
-	// LimitHistory is how many events a crash report tells of.
-	LimitHistory = 32
+	StoresMax = 4096
+	// HistoryMax is how many events a crash report tells of.
+	HistoryMax = 32
 
 	// keptEffects is the longest list of effects whose memory is used again;
 	// a burst must not hold its memory for ever.

@@ -37,7 +37,7 @@ type Config struct {
 	Key     identity.Key // answers Sign; may be zero for a machine that never signs
 
 	Workers int                       // goroutines for Verify and Sign; 0: GOMAXPROCS
-	Inbox   int                       // events that may wait; 0: LimitInbox
+	Inbox   int                       // events that may wait; 0: InboxMax
 	Now     func() time.Time          // nil: time.Now
 	Log     *slog.Logger              // nil: nothing is logged
 	Check   func(identity.Claim) bool // nil: Claim.Holds; called by several goroutines at once
@@ -74,7 +74,7 @@ func New(cfg Config) *Loop {
 		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
 	if cfg.Inbox <= 0 {
-		cfg.Inbox = LimitInbox
+		cfg.Inbox = InboxMax
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -124,11 +124,11 @@ func TestAnswersPassTheInbox(t *testing.T) {
 			}
 			return out
 		}
-		l := New(Config{Machine: m, Shell: shell(ignore), Inbox: 3 * LimitBatch})
+		l := New(Config{Machine: m, Shell: shell(ignore), Inbox: 3 * BatchMax})
 		stop := runs(t, l)
 		post(t, l, note(1, 0))
 		synctest.Wait() // the machine is busy
-		for n := range 3 * LimitBatch {
+		for n := range 3 * BatchMax {
 			post(t, l, note(1, 1+n))
 		}
 		late := make(chan error, 1)
@@ -147,7 +147,7 @@ func TestAnswersPassTheInbox(t *testing.T) {
 		synctest.Wait()
 		stop()
 		at := slices.Index(m.seen, machine.Stored{Token: 7}.String())
-		if at < 0 || at > LimitBatch+1 || len(m.seen) != 3*LimitBatch+3 {
+		if at < 0 || at > BatchMax+1 || len(m.seen) != 3*BatchMax+3 {
 			t.Errorf("the answer came at %d of %d", at, len(m.seen))
 		}
 	})
@@ -366,13 +366,13 @@ func TestCrash(t *testing.T) {
 
 func checkReport(t *testing.T, report string) {
 	t.Helper()
-	for _, want := range []string{"level=ERROR", "a broken invariant", note(1, 99).String(), note(1, 51-LimitHistory).String(),
+	for _, want := range []string{"level=ERROR", "a broken invariant", note(1, 99).String(), note(1, 51-HistoryMax).String(),
 		"goroutine", "loop_test.go", "hint="} {
 		if !strings.Contains(report, want) {
 			t.Errorf("the report lacks %q:\n%s", want, report)
 		}
 	}
-	if n := strings.Count(report, "drained #1"); n > LimitHistory {
+	if n := strings.Count(report, "drained #1"); n > HistoryMax {
 		t.Errorf("the report tells of %d events", n)
 	}
 	if strings.Count(report, "\n") != 1 {

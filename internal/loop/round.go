@@ -42,9 +42,9 @@ func (l *Loop) takeAnswers() {
 	l.spare = taken
 }
 
-// takeInbox handles at most LimitBatch events.
+// takeInbox handles at most BatchMax events.
 func (l *Loop) takeInbox() {
-	for n := range LimitBatch {
+	for n := range BatchMax {
 		if l.pressed() {
 			return
 		}
@@ -62,7 +62,7 @@ func (l *Loop) takeInbox() {
 
 // pressed reports whether so much is unanswered that nothing new is let in.
 func (l *Loop) pressed() bool {
-	return l.verifies > LimitVerifies || l.stores > LimitStores
+	return l.verifies > VerifiesMax || l.stores > StoresMax
 }
 
 // tick tells the machine that its deadline has come, if it has.

@@ -235,7 +235,7 @@ func TestLinesAreForgotten(t *testing.T) {
 	})
 }
 
-// More than LimitVerifies unanswered: the inbox rests, everything else goes on.
+// More than VerifiesMax unanswered: the inbox rests, everything else goes on.
 func TestBackPressureOfVerifies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hold := make(chan struct{})
@@ -246,7 +246,7 @@ func TestBackPressureOfVerifies(t *testing.T) {
 			return true
 		}})
 		stop := runs(t, l)
-		const total = LimitVerifies + 100
+		const total = VerifiesMax + 100
 		posted := 0
 		ended := make(chan struct{})
 		go func() {
@@ -256,7 +256,7 @@ func TestBackPressureOfVerifies(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		if want := LimitVerifies + 1; len(m.seen) != want || posted != want+8 {
+		if want := VerifiesMax + 1; len(m.seen) != want || posted != want+8 {
 			t.Errorf("%d events were handled and %d taken", len(m.seen), posted)
 		}
 		l.Answer(machine.Stored{})
@@ -265,7 +265,7 @@ func TestBackPressureOfVerifies(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 		l.Call(t.Context(), func(machine.Machine) { m.deadline = time.Time{} })
-		tail := m.seen[LimitVerifies+1:]
+		tail := m.seen[VerifiesMax+1:]
 		if !slices.Contains(tail, "tick") || !slices.Contains(tail, machine.Stored{}.String()) {
 			t.Errorf("under pressure %q were handled", tail)
 		}
@@ -279,7 +279,7 @@ func TestBackPressureOfVerifies(t *testing.T) {
 	})
 }
 
-// More than LimitStores unanswered writes: a slow disk slows the links.
+// More than StoresMax unanswered writes: a slow disk slows the links.
 func TestBackPressureOfStores(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &toy{}
@@ -294,13 +294,13 @@ func TestBackPressureOfStores(t *testing.T) {
 			if e.(machine.Store).Token != 0 {
 				asked++
 			}
-		}), Inbox: LimitStores + 10})
+		}), Inbox: StoresMax + 10})
 		stop := runs(t, l)
-		for n := range LimitStores + 10 {
+		for n := range StoresMax + 10 {
 			post(t, l, note(1, n+1))
 		}
 		synctest.Wait()
-		if asked != LimitStores+1 {
+		if asked != StoresMax+1 {
 			t.Errorf("%d writes are under way", asked)
 		}
 		for n := range asked {
@@ -308,7 +308,7 @@ func TestBackPressureOfStores(t *testing.T) {
 		}
 		synctest.Wait()
 		stop()
-		if asked != LimitStores+10 {
+		if asked != StoresMax+10 {
 			t.Errorf("%d writes in the end", asked)
 		}
 	})

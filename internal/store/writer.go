@@ -7,9 +7,9 @@ import (
 	"upsycle/internal/machine"
 )
 
-// LimitWaiting is how many bytes of rows wait in a Writer unless NewWriter is told
+// WaitingMax is how many bytes of rows wait in a Writer unless NewWriter is told
 // otherwise. Beyond it new rows are refused; deletions are not.
-const LimitWaiting = 64 << 20
+const WaitingMax = 64 << 20
 
 // A Writer commits the rows of Store effects to an engine on a goroutine of its
 // own and answers them. While one commit runs, the next gathers: under load many
@@ -38,11 +38,11 @@ type entry struct {
 
 // NewWriter returns a Writer that answers Stores with answer, which must not block
 // and is called in the order of the Stores (loop.Answer is meant). limit bounds the
-// bytes that wait; 0: LimitWaiting. Whoever made it must Close it; the engine stays
+// bytes that wait; 0: WaitingMax. Whoever made it must Close it; the engine stays
 // the caller's.
 func NewWriter(engine Engine, answer func(machine.Event), limit int64) *Writer {
 	if limit <= 0 {
-		limit = LimitWaiting
+		limit = WaitingMax
 	}
 	w := &Writer{engine: engine, answer: answer, limit: limit, ended: make(chan struct{})}
 	w.wake.L = &w.mu
