@@ -1,0 +1,155 @@
+package backbone
+
+import (
+	"upsycle/internal/envelope"
+	"upsycle/internal/gate"
+	"upsycle/internal/machine"
+	"upsycle/internal/wire"
+)
+
+// Take takes an envelope from a client into custody (F1): stamp, store, then
+// acknowledge and push. A live one is pushed at once and stored nowhere.
+func (b *Backbone) Take(now int64, a gate.Admitted) { b.take(now, a, true) }
+
+// Retake is Take for what was pushed in an earlier life of the id: no push.
+func (b *Backbone) Retake(now int64, a gate.Admitted) { b.take(now, a, false) }
+
+func (b *Backbone) take(now int64, a gate.Admitted, push bool) {
+	e := a.Envelope()
+	h := &held{a: a, id: wire.PrefixOf(e.ID), stamp: wire.Stamp{Ingress: b.cfg.Self, Time: uint64(now)}, at: now, own: true, push: push}
+	s := b.subject(e.Target)
+	if s == nil {
+		b.down.Taken(now, e.ID, wire.Quota, retryFull)
+		return
+	}
+	if e.Flags&envelope.Live != 0 {
+		b.sending(now, s)
+		b.down.Taken(now, e.ID, wire.OK, 0)
+		if push {
+			b.pushFirst(now, s, h)
+		}
+		return
+	}
+	b.store(now, h)
+}
+
+// store asks for h to be stored, unless custody is full with what is stored and
+// what is on its way there.
+func (b *Backbone) store(now int64, h *held) {
+	e := h.a.Envelope()
+	if b.kept.own.bytes+b.takingBytes+h.size() > b.cfg.Limits.Custody {
+		b.down.Taken(now, e.ID, wire.StorageFull, retryFull)
+		return
+	}
+	b.takes[b.desk.Store(machine.OwnerBackbone, custodyRow(h))] = h
+	b.taking[e.ID] = true
+	b.takingBytes += h.size()
+}
+
+// Again is asked when a client publishes what is known (F1). In custody or on
+// the way there: acknowledged again. Only in the cache: stored with the stamp it
+// has, not pushed again. Neither: false, and the caller checks it like a new one.
+func (b *Backbone) Again(now int64, e *envelope.Envelope) bool {
+	if b.taking[e.ID] {
+		return true
+	}
+	h := b.kept.at[wire.PrefixOf(e.ID)]
+	if h == nil || h.a.Envelope().ID != e.ID {
+		return false
+	}
+	if h.own {
+		b.down.Taken(now, e.ID, wire.OK, 0)
+		return true
+	}
+	own := *h
+	own.own, own.push = true, false
+	b.store(now, &own)
+	return true
+}
+
+// Stored is the only code that acknowledges a stored envelope: durable before
+// acknowledged, by construction.
+func (b *Backbone) Stored(now int64, t machine.Token, err error) {
+	h, ok := b.takes[t]
+	if !ok {
+		return
+	}
+	delete(b.takes, t)
+	e := h.a.Envelope()
+	delete(b.taking, e.ID)
+	b.takingBytes -= h.size()
+	if err != nil {
+		b.desk.Do(machine.Report{Event: machine.PublishRefused, Code: wire.StorageFull, ID: e.ID, Text: err.Error()})
+		b.down.Taken(now, e.ID, wire.StorageFull, retryFull)
+		return
+	}
+	s := b.subject(e.Target)
+	if s == nil {
+		b.desk.Forget(custodyKey(h))
+		b.down.Taken(now, e.ID, wire.Quota, retryFull)
+		return
+	}
+	h.at = now
+	b.kept.put(h)
+	s.held++
+	b.remember(now, s, h.id, true)
+	b.sending(now, s)
+	b.down.Taken(now, e.ID, wire.OK, 0)
+	if h.push {
+		b.pushFirst(now, s, h)
+	}
+}
+
+// sending makes this router count as a sender of s for a while (S).
+func (b *Backbone) sending(now int64, s *subject) {
+	first := s.senderUntil == 0
+	s.senderUntil = now + linger
+	if first {
+		b.agenda.Put(s.senderUntil, job{do: (*Backbone).senderDue, at: s.target})
+	}
+	if first || !s.mapped || s.held == 1 {
+		b.place(now, s)
+	}
+}
+
+// senderDue ends a sender, or looks again when its last envelope is old enough.
+func (b *Backbone) senderDue(now int64, j job) {
+	s, ok := b.subjects.Get(j.at)
+	if !ok {
+		return
+	}
+	if s.senderUntil > now {
+		b.agenda.Put(s.senderUntil, j)
+		return
+	}
+	s.senderUntil = 0
+	b.place(now, s)
+	b.tidy(now, s)
+}
+
+// pushFirst sends an envelope that entered here along its publish root. If that
+// is not the primary one, because subscribers may not have joined it everywhere
+// yet, or if there is no root at all, the id is offered on the primary tree soon
+// after (S1): whoever joined only that one pulls it.
+func (b *Backbone) pushFirst(now int64, s *subject, h *held) {
+	if !s.mapped {
+		b.place(now, s)
+	}
+	if !s.publish.IsZero() {
+		b.spread(s.publish, 0, h, 0)
+	}
+	if h.own && s.publish != s.primary && h.a.Envelope().Flags&envelope.Live == 0 {
+		b.offerLater(now, s, h.id)
+	}
+}
+
+// spread sends h to every direction of its target in the tree of root but from,
+// the bytes as they came.
+func (b *Backbone) spread(root rootKey, from machine.LinkID, h *held, hops uint64) {
+	if hops >= wire.HopsMax {
+		return
+	}
+	e := h.a.Envelope()
+	f := &wire.Data{Root: root, Hops: hops, Stamp: h.stamp, Envelope: e}
+	b.directions(root, e.Target, from, func(n *neighbour) { b.push(n, f) })
+}

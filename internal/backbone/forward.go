@@ -1,0 +1,83 @@
+package backbone
+
+import (
+	"upsycle/identity"
+	"upsycle/internal/envelope"
+	"upsycle/internal/gate"
+	"upsycle/internal/machine"
+	"upsycle/internal/wire"
+)
+
+type rootKey = identity.Address
+
+// onData relays (F2). The order of checks is part of the rule: what costs nothing
+// comes first, and nothing is passed on before its verdict.
+func (b *Backbone) onData(now int64, n *neighbour, f *wire.Data) {
+	e := f.Envelope
+	switch {
+	case !b.isEdge(now, n, f.Root):
+		b.desk.Count(machine.WrongDirection, n.link)
+		return
+	case e.Newer != nil:
+		b.refused(n.link, e, wire.BadVersion, e.Newer.Text)
+		return
+	case f.Hops >= wire.HopsMax:
+		b.refused(n.link, e, wire.NotAllowed, "more hops than any tree is deep")
+		return
+	case !stampFits(now, e, f.Stamp):
+		b.refused(n.link, e, wire.Clock, "the stamp's time is outside of the envelope's window")
+		return
+	case b.gate.Seen(e.ID):
+		b.desk.Count(machine.DuplicateDropped, n.link)
+		return
+	case now-int64(f.Stamp.Time) > fresh:
+		b.desk.Count(machine.StaleDropped, n.link)
+		b.offered(now, n, e.Target, wire.PrefixOf(e.ID))
+		return
+	}
+	b.Verdict(now, b.gate.Submit(now, gate.Case{
+		Asker: machine.OwnerBackbone, Link: n.link, Envelope: e, Root: f.Root, Hops: f.Hops, Stamp: f.Stamp,
+	}))
+}
+
+// stampFits checks the unsigned stamp's shape: it serves freshness and order, so
+// it may not lie far from the signed time or in the future.
+func stampFits(now int64, e *envelope.Envelope, s wire.Stamp) bool {
+	return int64(s.Time) >= int64(e.Time)-stampSkew && int64(s.Time) <= now+stampSkew
+}
+
+// Verdict takes the gate's answer to what a neighbour brought.
+func (b *Backbone) Verdict(now int64, v gate.Verdict) {
+	switch v.Result {
+	case gate.Accepted:
+		b.accepted(now, v)
+	case gate.Known:
+		b.desk.Count(machine.DuplicateDropped, v.Case.Link)
+	case gate.Refused:
+		b.refused(v.Case.Link, v.Case.Envelope, v.Code, v.Text)
+	}
+}
+
+// accepted keeps an envelope for a while, serves who waits for it, and passes a
+// pushed one on. One that was pulled is not pushed: it went along an offer.
+func (b *Backbone) accepted(now int64, v gate.Verdict) {
+	e := v.Admitted.Envelope()
+	h := &held{a: v.Admitted, id: wire.PrefixOf(e.ID), stamp: v.Case.Stamp, at: now}
+	if s := b.subject(e.Target); s != nil {
+		b.remember(now, s, h.id, false)
+		if s.wanted {
+			b.down.Deliver(now, v.Admitted)
+		}
+	}
+	if e.Flags&envelope.Live == 0 {
+		b.kept.put(h)
+	}
+	b.found(now, h)
+	if !v.Case.Root.IsZero() {
+		b.spread(v.Case.Root, v.Case.Link, h, v.Case.Hops+1)
+	}
+}
+
+func (b *Backbone) refused(link machine.LinkID, e *envelope.Envelope, code wire.Code, text string) {
+	b.desk.Do(machine.Report{Event: machine.RelayRefused, Link: link, Code: code, ID: e.ID, Text: text})
+}

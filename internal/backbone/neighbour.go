@@ -1,0 +1,122 @@
+package backbone
+
+import (
+	"upsycle/identity"
+	"upsycle/internal/envelope"
+	"upsycle/internal/machine"
+	"upsycle/internal/wire"
+)
+
+// A neighbour is the core at the other end of a link.
+type neighbour struct {
+	link   machine.LinkID
+	peer   identity.Address
+	rtt    int
+	cost   int
+	looked int64 // when the cost was last looked at
+
+	queued   int        // bytes of data and pulled that the link has not written yet
+	deferred []deferral // pushes that did not fit and become offers (F3)
+
+	edges map[identity.Address]int64 // roots whose edge to here ended, and until when data may still come
+	pulls []wire.Prefix              // gathered in this step
+	open  int                        // pulls under way
+}
+
+// A deferral is a push that became an offer.
+type deferral struct {
+	root identity.Address
+	at   envelope.Target
+	id   wire.Prefix
+}
+
+// RTT takes note of a link's round-trip time. The cost follows at most every 30
+// seconds and only a change of more than a quarter and 16, so that a wavering
+// link does not move trees (spec §8.1).
+func (b *Backbone) RTT(now int64, link machine.LinkID, millis int) {
+	n, ok := b.neighbours.Get(link)
+	if !ok {
+		return
+	}
+	n.rtt = millis
+	cost := costOf(millis)
+	off := max(cost-n.cost, n.cost-cost)
+	if now-n.looked < costCheck || off < 16 || off*4 <= n.cost {
+		return
+	}
+	n.cost, n.looked = cost, now
+	b.forest.SetCost(now, link, cost)
+	b.follow(now)
+}
+
+func costOf(rtt int) int { return costBase + min(rtt, costRTTMax) }
+
+// push sends an envelope along a tree, or defers it when the queue is full (F3):
+// a stored one becomes an offer once the queue drains, a live one is dropped.
+func (b *Backbone) push(n *neighbour, f *wire.Data) {
+	w := f.Weight()
+	if n.queued+w <= bulkMax {
+		n.queued += w
+		b.desk.Send(n.link, machine.Bulk, f)
+		b.desk.Count(machine.Forwarded, n.link)
+		return
+	}
+	if f.Envelope.Flags&envelope.Live != 0 || len(n.deferred) >= deferredMax {
+		b.desk.Count(machine.LiveDropped, n.link)
+		return
+	}
+	b.desk.Count(machine.PushDeferred, n.link)
+	n.deferred = append(n.deferred, deferral{f.Root, f.Envelope.Target, wire.PrefixOf(f.Envelope.ID)})
+}
+
+// Drained makes room in a link's queue, and offers what did not fit before.
+func (b *Backbone) Drained(now int64, link machine.LinkID, class machine.Class, weight int) {
+	n, ok := b.neighbours.Get(link)
+	if !ok || class == machine.Control {
+		return
+	}
+	if n.queued -= weight; n.queued < 0 {
+		n.queued = 0
+	}
+	if len(n.deferred) > 0 && n.queued <= bulkMax/2 {
+		list := n.deferred
+		n.deferred = nil
+		b.offerDeferred(now, n, list)
+	}
+}
+
+// offerDeferred turns runs of deferrals of one root and target into offers.
+func (b *Backbone) offerDeferred(now int64, n *neighbour, list []deferral) {
+	for len(list) > 0 {
+		first, k := list[0], 1
+		for k < len(list) && k < wire.EntriesMax && list[k].root == first.root && list[k].at == first.at {
+			k++
+		}
+		ids := make([]wire.Prefix, k)
+		for i := range ids {
+			ids[i] = list[i].id
+		}
+		b.sendOffer(n.link, &wire.Offer{Root: first.root, Target: first.at, OID: b.newOID(now, first.root, first.at), IDs: ids})
+		list = list[k:]
+	}
+}
+
+// isEdge reports whether n is parent or child in the tree of root, or was a few
+// seconds ago: what was sent before a change may arrive after it (F2).
+func (b *Backbone) isEdge(now int64, n *neighbour, root identity.Address) bool {
+	if p, ok := b.forest.Parent(root); ok && p == n.link {
+		return true
+	}
+	if br, ok := b.branches.Get(root); ok && br.child(n.link) != nil {
+		return true
+	}
+	return n.edges[root] >= now
+}
+
+// edgeEnded remembers that an edge was there. The map holds one entry per root
+// that this router knows: tree bounds those.
+func (b *Backbone) edgeEnded(now int64, link machine.LinkID, root identity.Address) {
+	if n, ok := b.neighbours.Get(link); ok {
+		n.edges[root] = now + edgeGrace
+	}
+}

@@ -1,0 +1,198 @@
+package backbone
+
+import (
+	"encoding/binary"
+
+	"upsycle/identity"
+	"upsycle/internal/envelope"
+	"upsycle/internal/machine"
+	"upsycle/internal/wire"
+)
+
+// An oidTable remembers the numbers of offers for a minute, so that each is
+// passed on once. When it is full, the oldest go: a late second copy costs a few
+// frames and is cut by who has the ids.
+type oidTable struct {
+	seen map[oidKey]struct{}
+	list []oidSeen
+}
+
+type oidKey struct {
+	root   identity.Address
+	target envelope.Target
+	oid    [8]byte
+}
+
+type oidSeen struct {
+	key   oidKey
+	until int64
+}
+
+func newOIDTable() oidTable { return oidTable{seen: make(map[oidKey]struct{})} }
+
+// first reports whether k is new, and remembers it.
+func (t *oidTable) first(now int64, k oidKey) bool {
+	for len(t.list) > 0 && (t.list[0].until < now || len(t.list) >= OffersMax) {
+		delete(t.seen, t.list[0].key)
+		t.list = t.list[1:]
+	}
+	if _, ok := t.seen[k]; ok {
+		return false
+	}
+	t.seen[k] = struct{}{}
+	t.list = append(t.list, oidSeen{k, now + oidLife})
+	return true
+}
+
+func (b *Backbone) newOID(now int64, root identity.Address, t envelope.Target) (oid [8]byte) {
+	binary.BigEndian.PutUint64(oid[:], b.random.Uint64())
+	b.oids.first(now, oidKey{root, t, oid})
+	return oid
+}
+
+func (b *Backbone) sendOffer(link machine.LinkID, f *wire.Offer) {
+	b.desk.Send(link, machine.Control, f)
+	b.desk.Count(machine.OfferSent, link)
+}
+
+// offerDirection offers one neighbour what came lately, or was offered lately
+// and may be had from here, when its direction becomes active (J3): what was
+// pushed while the branch was between two parents passed it by. Ids that were
+// only offered are included, since their own offer may have met a cut here and
+// nobody would repeat it.
+func (b *Backbone) offerDirection(now int64, br *branch, link machine.LinkID, t envelope.Target) {
+	s, ok := b.subjects.Get(t)
+	if !ok {
+		return
+	}
+	s.prune(now)
+	ids := b.serveable(now, s, link)
+	for ; len(ids) > 0; ids = ids[min(len(ids), wire.EntriesMax):] {
+		part := ids[:min(len(ids), wire.EntriesMax)]
+		b.sendOffer(link, &wire.Offer{Root: br.root, Target: t, OID: b.newOID(now, br.root, t), IDs: part})
+	}
+}
+
+// serveable lists what s still counts as recent and asker could pull, once each.
+func (b *Backbone) serveable(now int64, s *subject, asker machine.LinkID) []wire.Prefix {
+	if len(s.recent) == 0 {
+		return nil
+	}
+	ids := make([]wire.Prefix, 0, len(s.recent))
+	listed := make(map[wire.Prefix]bool, len(s.recent))
+	for _, r := range s.recent {
+		if !listed[r.id] && r.counts(now) && b.canServe(r.id, asker) {
+			listed[r.id] = true
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
+}
+
+// canServe reports whether a pull of id by asker could be answered.
+func (b *Backbone) canServe(id wire.Prefix, asker machine.LinkID) bool {
+	if b.kept.at[id] != nil {
+		return true
+	}
+	m, ok := b.missing.Get(id)
+	return ok && m.otherProvider(asker) != 0
+}
+
+// A dueOffer is an id that is offered at an instant (S1).
+type dueOffer struct {
+	id wire.Prefix
+	at int64
+}
+
+// offerLater schedules S1's first offers for an id that was not pushed on the
+// primary tree.
+func (b *Backbone) offerLater(now int64, s *subject, id wire.Prefix) {
+	s.due = append(s.due, dueOffer{id, now + offerFirst}, dueOffer{id, now + offerSecond})
+	b.dueJob(now, s, now+offerFirst)
+}
+
+// scheduleOffers offers all that s still counts as recent and own, soon.
+func (b *Backbone) scheduleOffers(now int64, s *subject) {
+	s.prune(now)
+	for _, r := range s.recent {
+		if r.own {
+			s.due = append(s.due, dueOffer{r.id, now + offerFirst})
+		}
+	}
+	if len(s.due) > 0 {
+		b.dueJob(now, s, now+offerFirst)
+	}
+}
+
+func (b *Backbone) dueJob(now int64, s *subject, at int64) {
+	if s.dueAt == 0 {
+		s.dueAt = max(at, now)
+		b.agenda.Put(s.dueAt, job{do: (*Backbone).offersDue, at: s.target})
+	}
+}
+
+// offersDue sends the offers whose time has come, on the primary and the publish
+// tree, deep: that a relay has an envelope does not mean that those behind it do.
+func (b *Backbone) offersDue(now int64, j job) {
+	s, ok := b.subjects.Get(j.at)
+	if !ok {
+		return
+	}
+	s.dueAt = 0
+	var ids []wire.Prefix
+	rest := s.due[:0]
+	for _, d := range s.due {
+		if d.at <= now && len(ids) < wire.EntriesMax {
+			if b.kept.at[d.id] != nil {
+				ids = append(ids, d.id)
+			}
+			continue
+		}
+		rest = append(rest, d)
+	}
+	if s.due = rest; len(rest) > 0 {
+		b.dueJob(now, s, now+batchPause)
+	} else {
+		s.due = nil
+	}
+	if len(ids) == 0 {
+		return
+	}
+	for i, root := range [...]identity.Address{s.primary, s.publish} {
+		if root.IsZero() || i == 1 && root == s.primary {
+			continue
+		}
+		f := &wire.Offer{Root: root, Target: s.target, Deep: true, OID: b.newOID(now, root, s.target), IDs: ids}
+		b.directions(root, s.target, 0, func(n *neighbour) { b.sendOffer(n.link, f) })
+	}
+}
+
+// onOffer takes an offer from parent or child in its tree (S2): what is unknown
+// is remembered with its provider, and pulled if somebody here wants it; then the
+// offer goes on to all other directions, once, without what this router has
+// unless it is deep (S1).
+func (b *Backbone) onOffer(now int64, n *neighbour, f *wire.Offer) {
+	if !b.isEdge(now, n, f.Root) {
+		b.desk.Count(machine.WrongDirection, n.link)
+		return
+	}
+	if !b.oids.first(now, oidKey{f.Root, f.Target, f.OID}) {
+		return
+	}
+	pass := make([]wire.Prefix, 0, len(f.IDs))
+	for _, id := range f.IDs {
+		if b.kept.at[id] != nil {
+			if f.Deep {
+				pass = append(pass, id)
+			}
+			continue
+		}
+		b.offered(now, n, f.Target, id)
+		pass = append(pass, id)
+	}
+	if len(pass) == 0 {
+		return
+	}
+	g := &wire.Offer{Root: f.Root, Target: f.Target, Deep: f.Deep, OID: f.OID, IDs: pass}
+	b.directions(f.Root, f.Target, n.link, func(n *neighbour) { b.sendOffer(n.link, g) })
+}

@@ -1,0 +1,318 @@
+package backbone
+
+import (
+	"upsycle/internal/envelope"
+	"upsycle/internal/gate"
+	"upsycle/internal/machine"
+	"upsycle/internal/wire"
+)
+
+// missing is an envelope that was offered or asked for and is not here.
+type missing struct {
+	id        wire.Prefix
+	target    envelope.Target
+	hasTarget bool             // a pull names no target
+	providers []machine.LinkID // who offered it, next to be asked first
+	until     int64            // when the offer is forgotten
+
+	askers []machine.LinkID // neighbours that wait for it
+	asked  []machine.LinkID // neighbours that were asked: only they may answer
+
+	wanted  bool           // somebody here wants it
+	out     machine.LinkID // where a pull is under way
+	outTill int64          // no second pull before that
+	hops    uint64         // left for pulls on behalf of askers
+	checkAt int64          // when the next pull is due; 0: no job
+}
+
+func (m *missing) otherProvider(asker machine.LinkID) machine.LinkID {
+	for _, p := range m.providers {
+		if p != asker {
+			return p
+		}
+	}
+	return 0
+}
+
+// lacking returns the record of a missing id, made if need be; nil: table full.
+func (b *Backbone) lacking(now int64, id wire.Prefix) *missing {
+	m, ok := b.missing.Get(id)
+	if ok {
+		return m
+	}
+	if b.missing.Len() >= MissingMax {
+		b.desk.Count(machine.TableFull, 0)
+		return nil
+	}
+	m = &missing{id: id, until: now + providerLife}
+	b.missing.Set(id, m)
+	b.agenda.Put(m.until+1, job{do: (*Backbone).forget, id: id})
+	return m
+}
+
+// forget drops what nobody has offered for a while; it was not to be had.
+func (b *Backbone) forget(now int64, j job) {
+	m, ok := b.missing.Get(j.id)
+	if !ok {
+		return
+	}
+	if m.until >= now {
+		b.agenda.Put(m.until+1, j)
+		return
+	}
+	b.pullEnded(m)
+	b.missing.Delete(j.id)
+}
+
+// offered notes that n can provide id (S2).
+func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.Prefix) {
+	if b.kept.at[id] != nil {
+		return
+	}
+	m := b.lacking(now, id)
+	if m == nil {
+		return
+	}
+	m.until = now + providerLife
+	if !containsLink(m.providers, n.link) {
+		m.providers = append(m.providers, n.link)
+		if len(m.providers) > providersMax {
+			m.providers = m.providers[1:]
+		}
+	}
+	s := b.subject(t)
+	if s == nil {
+		return
+	}
+	if !m.hasTarget {
+		m.target, m.hasTarget = t, true
+		b.remember(now, s, id, false)
+	}
+	if s.wanted {
+		m.wanted = true
+	}
+	if m.wanted && m.checkAt == 0 {
+		b.checkLater(m, now+grace)
+	}
+	if len(m.askers) > 0 && m.outTill <= now {
+		b.pull(now, m, 0, m.hops)
+	}
+}
+
+func (b *Backbone) checkLater(m *missing, at int64) {
+	m.checkAt = at
+	b.agenda.Put(at, job{do: (*Backbone).stillMissing, id: m.id})
+}
+
+// stillMissing pulls what has not come by itself, again and again, going round
+// the providers (S3).
+func (b *Backbone) stillMissing(now int64, j job) {
+	m, ok := b.missing.Get(j.id)
+	if !ok || m.checkAt == 0 || m.checkAt > now {
+		return
+	}
+	m.checkAt = 0
+	if len(m.providers) == 0 {
+		return
+	}
+	if b.pull(now, m, 0, wire.HopsMax) {
+		b.checkLater(m, now+pullAgain)
+	} else {
+		b.checkLater(m, now+batchPause)
+	}
+}
+
+// pull asks the next provider but not, and reports whether it did: one pull is
+// out per id, and a neighbour has so many under way at most.
+func (b *Backbone) pull(now int64, m *missing, not machine.LinkID, hops uint64) bool {
+	if now < m.outTill || hops == 0 {
+		return false
+	}
+	for i, p := range m.providers {
+		n, ok := b.neighbours.Get(p)
+		if p == not || !ok || n.open >= pullsOpen {
+			continue
+		}
+		m.providers = append(append(m.providers[:i:i], m.providers[i+1:]...), p)
+		b.pullEnded(m)
+		m.out, m.outTill = p, now+pullOut
+		n.open++
+		if !containsLink(m.asked, p) {
+			m.asked = append(m.asked, p)
+		}
+		m.hops = hops
+		n.pulls = append(n.pulls, m.id)
+		return true
+	}
+	return false
+}
+
+func (b *Backbone) pullEnded(m *missing) {
+	if n, ok := b.neighbours.Get(m.out); ok && m.out != 0 {
+		n.open--
+	}
+	m.out, m.outTill = 0, 0
+}
+
+// flushPulls sends the pulls of one step, gathered by neighbour and hop count.
+func (b *Backbone) flushPulls(now int64) {
+	for _, n := range b.neighbours.All() {
+		for len(n.pulls) > 0 {
+			k := min(len(n.pulls), wire.PullMax)
+			hops := uint64(wire.HopsMax)
+			for _, id := range n.pulls[:k] {
+				if m, ok := b.missing.Get(id); ok {
+					hops = min(hops, m.hops)
+				}
+			}
+			b.desk.Send(n.link, machine.Control, &wire.Pull{Hops: hops, IDs: append([]wire.Prefix(nil), n.pulls[:k]...)})
+			b.desk.Do(machine.Report{Event: machine.Pulled, Link: n.link, Count: k})
+			n.pulls = n.pulls[k:]
+		}
+		n.pulls = nil
+	}
+}
+
+// onPull answers with what is here, looks for what is not, and says so where
+// nobody is known to have it (S3).
+func (b *Backbone) onPull(now int64, n *neighbour, f *wire.Pull) {
+	var none []wire.Prefix
+	for _, id := range f.IDs {
+		if h := b.kept.at[id]; h != nil {
+			if !b.mayAsk(now, n, h.a.Envelope().Target) || !b.give(n, h) {
+				none = append(none, id)
+			}
+			continue
+		}
+		m, ok := b.missing.Get(id)
+		if !ok || f.Hops <= 1 || m.otherProvider(n.link) == 0 || len(m.askers) >= askersMax {
+			none = append(none, id)
+			continue
+		}
+		if !containsLink(m.askers, n.link) {
+			m.askers = append(m.askers, n.link)
+		}
+		b.pull(now, m, n.link, f.Hops-1)
+	}
+	if len(none) > 0 {
+		b.desk.Send(n.link, machine.Control, &wire.NoHave{IDs: none})
+	}
+}
+
+// mayAsk reports whether n is, or was lately, a direction of t in any tree: a
+// neighbour gets only what would have been pushed to it.
+func (b *Backbone) mayAsk(now int64, n *neighbour, t envelope.Target) bool {
+	for root, br := range b.branches.All() {
+		if p, ok := b.forest.Parent(root); ok && p == n.link {
+			return true
+		}
+		if c := br.child(n.link); c != nil {
+			if e, ok := c.entries.Get(t); ok && e.flags&wire.Receiver != 0 {
+				return true
+			}
+		}
+		if n.edges[root] >= now {
+			return true
+		}
+	}
+	s, ok := b.subjects.Get(t)
+	if !ok {
+		return false
+	}
+	for _, l := range s.lapses {
+		if l.link == n.link && l.until >= now {
+			return true
+		}
+	}
+	return false
+}
+
+// give sends one envelope in answer to a pull; false: its queue is full.
+func (b *Backbone) give(n *neighbour, h *held) bool {
+	f := &wire.Pulled{Stamp: h.stamp, Envelope: h.a.Envelope()}
+	if n.queued+f.Weight() > bulkMax {
+		return false
+	}
+	n.queued += f.Weight()
+	b.desk.Send(n.link, machine.Repair, f)
+	return true
+}
+
+// onPulled takes the answer to a pull: only from who was asked (S3). It is
+// checked like everything else.
+func (b *Backbone) onPulled(now int64, n *neighbour, f *wire.Pulled) {
+	e := f.Envelope
+	m, ok := b.missing.Get(wire.PrefixOf(e.ID))
+	if !ok || !containsLink(m.asked, n.link) || !stampFits(now, e, f.Stamp) {
+		b.desk.Count(machine.FrameIgnored, n.link)
+		return
+	}
+	b.pullEnded(m)
+	b.desk.Count(machine.Repaired, n.link)
+	v := b.gate.Submit(now, gate.Case{Asker: machine.OwnerBackbone, Link: n.link, Envelope: e, Stamp: f.Stamp})
+	if v.Result == gate.Known { // it came, and has left the cache since: nobody here misses it
+		b.missing.Delete(m.id)
+	}
+	b.Verdict(now, v)
+}
+
+// onNoHave goes on to the next provider.
+func (b *Backbone) onNoHave(now int64, n *neighbour, f *wire.NoHave) {
+	for _, id := range f.IDs {
+		m, ok := b.missing.Get(id)
+		if !ok || m.out != n.link {
+			continue
+		}
+		b.pullEnded(m)
+		next := m.otherProvider(n.link)
+		if next == 0 || !b.pull(now, m, n.link, m.hops) {
+			m.outTill = now + pullOut
+		}
+	}
+}
+
+// found serves who waited for an envelope, however it came.
+func (b *Backbone) found(now int64, h *held) {
+	m, ok := b.missing.Get(h.id)
+	if !ok {
+		return
+	}
+	b.pullEnded(m)
+	for _, link := range m.askers {
+		if n, up := b.neighbours.Get(link); up {
+			b.give(n, h)
+		}
+	}
+	b.missing.Delete(h.id)
+}
+
+// forgetProvider takes a link that ended out of all that was expected of it.
+func (b *Backbone) forgetProvider(link machine.LinkID) {
+	for _, m := range b.missing.All() {
+		m.providers = withoutLink(m.providers, link)
+		m.askers = withoutLink(m.askers, link)
+		m.asked = withoutLink(m.asked, link)
+		if m.out == link {
+			m.out, m.outTill = 0, 0
+		}
+	}
+}
+
+func containsLink(list []machine.LinkID, l machine.LinkID) bool {
+	for _, x := range list {
+		if x == l {
+			return true
+		}
+	}
+	return false
+}
+
+func withoutLink(list []machine.LinkID, l machine.LinkID) []machine.LinkID {
+	kept := list[:0]
+	for _, x := range list {
+		if x != l {
+			kept = append(kept, x)
+		}
+	}
+	return kept
+}

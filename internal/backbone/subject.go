@@ -1,0 +1,295 @@
+package backbone
+
+import (
+	"upsycle/identity"
+	"upsycle/internal/envelope"
+	"upsycle/internal/machine"
+	"upsycle/internal/ordered"
+	"upsycle/internal/wire"
+)
+
+// A subject is what this router has of a target: its own part in it (wanted,
+// sent or held here) and what passed by lately.
+type subject struct {
+	target envelope.Target
+
+	wanted      bool
+	grant       *wire.Grant // the latest, for an address
+	senderUntil int64       // counts as a sender until then
+	held        int         // envelopes in this router's custody
+
+	mapped             bool
+	primary, secondary identity.Address
+	publish            identity.Address // root that pushes go to now; zero: none
+	presences          *ordered.Map[identity.Address, *presence]
+	recent             []recent // what came or was offered lately, oldest first
+	lapses             []lapse  // children that wanted it until lately
+	due                []dueOffer
+	dueAt              int64 // when the next batch of due offers goes; 0: no job
+	tidyAt             int64 // when what passed by is looked through; 0: no job
+}
+
+// A presence is this router's own part of the interest in one tree. A flag that
+// ended counts until its end (CLEAR), so that a publisher whose view is a step
+// behind still finds the subscriber.
+type presence struct {
+	flags wire.InterestFlags
+	ends  [3]int64 // for each flag that ended and still counts, until when
+}
+
+// A recent id is one that J3 offers when a direction becomes active.
+type recent struct {
+	id  wire.Prefix
+	at  int64
+	own bool
+}
+
+// A lapse is a child whose interest in a target has ended: it may still pull.
+type lapse struct {
+	link  machine.LinkID
+	until int64
+}
+
+// subject returns the record of t, made if need be, or nil if the table is full.
+func (b *Backbone) subject(t envelope.Target) *subject {
+	s, ok := b.subjects.Get(t)
+	if ok {
+		return s
+	}
+	if b.subjects.Len() >= TargetsMax {
+		b.desk.Count(machine.TableFull, 0)
+		return nil
+	}
+	s = &subject{target: t, presences: ordered.NewMap[identity.Address, *presence](identity.Address.Compare)}
+	b.subjects.Set(t, s)
+	return s
+}
+
+func (s *subject) presence(root identity.Address) *presence {
+	return s.presences.At(root)
+}
+
+func (s *subject) idle() bool {
+	return !s.wanted && s.senderUntil == 0 && s.held == 0 && s.presences.Len() == 0 && len(s.recent) == 0 && len(s.due) == 0
+}
+
+// tidy forgets a subject about which nothing is left to know.
+func (b *Backbone) tidy(now int64, s *subject) {
+	s.prune(now)
+	if s.idle() {
+		b.subjects.Delete(s.target)
+	}
+}
+
+// prune drops what passed by too long ago, and lapses that are over.
+func (s *subject) prune(now int64) {
+	k := 0
+	for k < len(s.recent) && !s.recent[k].counts(now) {
+		k++
+	}
+	s.recent = s.recent[k:]
+	if len(s.recent) == 0 {
+		s.recent = nil
+	}
+	k = 0
+	for k < len(s.lapses) && s.lapses[k].until < now {
+		k++
+	}
+	s.lapses = s.lapses[k:]
+}
+
+// counts reports whether J3 still offers the id: ten minutes for what this
+// router holds, two for what passed by.
+func (r recent) counts(now int64) bool {
+	if r.own {
+		return now-r.at <= cacheLife
+	}
+	return now-r.at <= recently
+}
+
+// remember notes that an id came, or was offered. Of very many in a short time
+// the oldest are forgotten: the repair of a cut that long is not J3's.
+func (b *Backbone) remember(now int64, s *subject, id wire.Prefix, own bool) {
+	if len(s.recent) >= recentMax {
+		s.recent = s.recent[1:]
+	}
+	s.recent = append(s.recent, recent{id, now, own})
+	if s.tidyAt == 0 {
+		s.tidyAt = now + recently + 1
+		b.agenda.Put(s.tidyAt, job{do: (*Backbone).tidyDue, at: s.target})
+	}
+}
+
+// tidyDue forgets what passed by too long ago, and the subject with the last of
+// it if nothing else is left to know.
+func (b *Backbone) tidyDue(now int64, j job) {
+	s, ok := b.subjects.Get(j.at)
+	if !ok {
+		return
+	}
+	s.tidyAt = 0
+	b.tidy(now, s)
+	if len(s.recent) > 0 {
+		s.tidyAt = now + recently + 1
+		b.agenda.Put(s.tidyAt, j)
+	}
+}
+
+func (b *Backbone) lapsed(now int64, t envelope.Target, link machine.LinkID) {
+	if s, ok := b.subjects.Get(t); ok && b.neighbours.Has(link) {
+		s.prune(now)
+		s.lapses = append(s.lapses, lapse{link, now + askGrace})
+	}
+}
+
+// Want says that somebody here wants t from now on; again with a later grant.
+func (b *Backbone) Want(now int64, t envelope.Target, grant *wire.Grant) {
+	s := b.subject(t)
+	if s == nil {
+		return
+	}
+	s.wanted = true
+	if grant != nil && (s.grant == nil || s.grant.NotAfter < grant.NotAfter) {
+		s.grant = grant
+		b.agenda.Put(int64(grant.NotAfter)+1, job{do: (*Backbone).grantEnded, at: t})
+	}
+	b.place(now, s)
+}
+
+// Unwant says that nobody here wants t any more.
+func (b *Backbone) Unwant(now int64, t envelope.Target) {
+	if s, ok := b.subjects.Get(t); ok {
+		s.wanted = false
+		b.place(now, s)
+		b.tidy(now, s)
+	}
+}
+
+func (b *Backbone) grantEnded(now int64, j job) {
+	if s, ok := b.subjects.Get(j.at); ok {
+		b.place(now, s)
+	}
+}
+
+// remapAll computes the map anew for every subject that has a part here (R4).
+func (b *Backbone) remapAll(now int64) {
+	for _, s := range b.subjects.All() {
+		if s.wanted || s.senderUntil > 0 || s.held > 0 || s.presences.Len() > 0 {
+			s.mapped = false
+			b.place(now, s)
+		}
+	}
+}
+
+// place computes where s stands: its roots, its flags in each tree, and what
+// that changes upwards.
+func (b *Backbone) place(now int64, s *subject) {
+	if !s.mapped {
+		b.remap(now, s)
+	}
+	for _, root := range b.rootsOf(s) {
+		b.appear(now, s, root)
+	}
+}
+
+// remap asks the trees for s's roots. When pushes move to another root, what
+// went over the old one lately is offered on the new one: neighbours that joined
+// it alone have not seen it (join before use, R4).
+func (b *Backbone) remap(now int64, s *subject) {
+	s.mapped = true
+	s.primary, s.secondary = b.forest.Map(s.target)
+	publish, _ := b.forest.PublishRoot(now, s.target)
+	if publish == s.publish {
+		return
+	}
+	s.publish = publish
+	if s.held > 0 && !publish.IsZero() {
+		b.scheduleOffers(now, s)
+	}
+}
+
+// rootsOf returns the roots in whose trees s has or may get flags, in order.
+func (b *Backbone) rootsOf(s *subject) []identity.Address {
+	roots := s.presences.Keys()
+	for _, r := range [...]identity.Address{s.primary, s.secondary, s.publish} {
+		if !r.IsZero() && !s.presences.Has(r) && !contains(roots, r) {
+			roots = append(roots, r)
+		}
+	}
+	return roots
+}
+
+func contains(list []identity.Address, a identity.Address) bool {
+	for _, x := range list {
+		if x == a {
+			return true
+		}
+	}
+	return false
+}
+
+// loc is what J1 calls loc: this router's own flags for s in the tree of root.
+func (s *subject) loc(now int64, root identity.Address) wire.InterestFlags {
+	var f wire.InterestFlags
+	granted := s.target.Kind == envelope.Group || s.grant != nil && int64(s.grant.NotAfter) >= now
+	if s.wanted && granted && (root == s.primary || root == s.secondary) {
+		f |= wire.Receiver
+	}
+	if root == s.primary || root == s.publish {
+		if s.senderUntil > now {
+			f |= wire.Sender
+		}
+		if s.held > 0 {
+			f |= wire.Holder
+		}
+	}
+	return f
+}
+
+// appear brings s's presence in one tree up to date. What ended counts CLEAR
+// longer.
+func (b *Backbone) appear(now int64, s *subject, root identity.Address) {
+	want := s.loc(now, root)
+	p := s.presence(root)
+	if p == nil {
+		if want == 0 {
+			return
+		}
+		p = &presence{}
+		s.presences.Set(root, p)
+	}
+	before := p.flags
+	for i := range p.ends {
+		b.settle(now, s, p, i, want)
+	}
+	if p.flags == 0 {
+		s.presences.Delete(root)
+	}
+	if p.flags != before || want&wire.Receiver != 0 && s.target.Kind == envelope.Address {
+		b.touch(now, b.branch(root), s.target)
+	}
+}
+
+// settle brings flag i of a presence up to date.
+func (b *Backbone) settle(now int64, s *subject, p *presence, i int, want wire.InterestFlags) {
+	flag := wire.InterestFlags(1) << i
+	switch {
+	case want&flag != 0:
+		p.flags |= flag
+		p.ends[i] = 0
+	case p.flags&flag == 0:
+	case p.ends[i] == 0:
+		p.ends[i] = now + clearAfter
+		b.agenda.Put(p.ends[i], job{do: (*Backbone).placeAgain, at: s.target})
+	case p.ends[i] <= now:
+		p.flags &^= flag
+		p.ends[i] = 0
+	}
+}
+
+func (b *Backbone) placeAgain(now int64, j job) {
+	if s, ok := b.subjects.Get(j.at); ok {
+		b.place(now, s)
+		b.tidy(now, s)
+	}
+}
