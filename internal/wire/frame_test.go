@@ -13,7 +13,7 @@ import (
 	"upsycle/internal/envelope"
 )
 
-// spec §3.4: what is encoded is decoded into the same, of one type, and is no
+// spec §3.2: what is encoded is decoded into the same, of one type, and is no
 // heavier than it says.
 func TestEveryFrame(t *testing.T) {
 	seen := map[Type]bool{}
@@ -85,7 +85,7 @@ func TestStringsNameTheFrame(t *testing.T) {
 	}
 }
 
-// spec §3.4: a known type with another number of fields is malformed.
+// spec §3.2: a known type with another number of fields is malformed.
 func TestFieldCounts(t *testing.T) {
 	for _, s := range samples(t) {
 		list := fields(t, s.frame.AppendTo(nil))
@@ -152,7 +152,7 @@ func wantCode(t *testing.T, caption string, b []byte, want Code) {
 	}
 }
 
-// spec §3.4: what this version does not know is skipped, if it is of the dialect.
+// spec §3.2: what this version does not know is skipped, if it is of the dialect.
 func TestUnknownTypes(t *testing.T) {
 	for _, c := range []struct {
 		caption, in string
