@@ -1,0 +1,65 @@
+# make check is all that must hold at every commit. A missing tool fails; nothing
+# is left out in silence.
+
+GO       ?= go
+PYTHON   ?= python3
+FUZZTIME ?= 1m
+TOOL      = $(GO) tool -modfile=tools/go.mod
+# What ./... leaves out, because the go tool does not look into testdata.
+VECTORS   = ./testdata/vectors/generate
+
+.PHONY: check format vet staticcheck test race vectors fuzz fuzz-smoke sim seeds bench cover vuln build
+
+check: format vet staticcheck test race vectors seeds fuzz-smoke
+	@echo "make check: everything holds"
+
+format:
+	@unformatted=$$(gofmt -l .) && if [ -n "$$unformatted" ]; then \
+		echo "gofmt would change:"; echo "$$unformatted"; echo "hint: gofmt -w ."; exit 1; fi
+
+vet:
+	$(GO) vet ./... $(VECTORS)
+
+staticcheck:
+	$(TOOL) staticcheck ./... $(VECTORS)
+
+test:
+	$(GO) test ./...
+
+race:
+	$(GO) test -race -shuffle=on -short ./...
+
+# The generator makes every case again and compares; the reader shares no code
+# with us and must come to the same verdicts.
+vectors:
+	$(GO) run $(VECTORS) -check
+	$(PYTHON) testdata/vectors/reader/reader.py
+
+# The fixed list of seeds; -count=1 because a cached pass proves nothing about
+# this machine.
+seeds:
+	$(GO) test -count=1 ./internal/sim -run 'TestSeeds'
+
+fuzz-smoke:
+	tools/fuzz 3s
+
+fuzz:
+	tools/fuzz $(FUZZTIME)
+
+# The long run: 1,000 seeds of 30 routers, and one of 1,000 routers.
+sim:
+	$(GO) test -count=1 -timeout 4h ./internal/sim -run 'TestSoak' -v -soak
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+cover:
+	$(GO) test -short -coverprofile=cover.out ./...
+	$(GO) tool cover -func=cover.out | tail -n 1
+
+# VULNDB=file:///path uses a copy of the database instead of the network.
+vuln:
+	$(TOOL) govulncheck -version $(if $(VULNDB),-db $(VULNDB)) ./...
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o upsycle ./cmd/upsycle
