@@ -56,7 +56,7 @@ func (r TextRole) Prefix() string {
 }
 
 // Text returns the text form of a under role: bech32m with its prefix, 62
-// characters (spec §7.1). For NoText, which has no prefix, it is 64 hexadecimal
+// characters (spec §1.2). For NoText, which has no prefix, it is 64 hexadecimal
 // digits. The zero Address is "nobody", which no parser takes.
 func (a Address) Text(role TextRole) string {
 	switch {
