@@ -55,12 +55,17 @@ type Certificate struct {
 // IssueCertificate signs a certificate with the group's key.
 func IssueCertificate(group identity.Key, writer identity.Address, notBefore, notAfter uint64, rights Rights) *Certificate {
 	c := &Certificate{Group: group.Address(), Writer: writer, NotBefore: notBefore, NotAfter: notAfter, Rights: rights}
-	b := cbor.AppendUint(cbor.AppendArray(nil, 6), Version)
-	b = appendKey(appendKey(b, c.Group), writer)
-	b = cbor.AppendUint(cbor.AppendUint(b, notBefore), notAfter)
-	c.Signed.Body = cbor.AppendUint(b, uint64(rights))
+	c.Encode()
 	c.Signed.Sig = group.Sign(identity.LabelWriter, c.Signed.Body)
 	return c
+}
+
+// Encode fills Signed.Body from the other fields; the signature is the caller's.
+func (c *Certificate) Encode() {
+	b := cbor.AppendUint(cbor.AppendArray(nil, 6), Version)
+	b = appendKey(appendKey(b, c.Group), c.Writer)
+	b = cbor.AppendUint(cbor.AppendUint(b, c.NotBefore), c.NotAfter)
+	c.Signed.Body = cbor.AppendUint(b, uint64(c.Rights))
 }
 
 // ParseCertificate reads the signed document s. It checks the form, not the

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// A hint goes with an error: what the user can type or do.
+type hintError struct{ text, hint string }
+
+func (e *hintError) Error() string { return e.text }
+
+// Hint returns what the user can do.
+func (e *hintError) Hint() string { return e.hint }
+
+func hinted(text, hint string) error { return &hintError{text, hint} }
+
+// hintOf returns the hint of err, or fallback where it has none.
+func hintOf(err error, fallback string) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) && h.Hint() != "" {
+		return h.Hint()
+	}
+	return fallback
+}
+
+// A usageError is a mistake in the words of the command: exit status 2.
+type usageError struct{ error }
+
+func usage(err error) error { return usageError{err} }
+
+// errSilent ends a command whose message the user has seen already.
+var errSilent = errors.New("")
+
+// exitCode prints err as one line and a hint, and returns the exit status: 0 done,
+// 1 refused or failed, 2 the words were wrong.
+func exitCode(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	if text := strings.TrimSpace(err.Error()); text != "" {
+		fmt.Fprintf(stderr, "upsycle: %s\n", text)
+		if h := hintOf(err, ""); h != "" {
+			fmt.Fprintf(stderr, "hint: %s\n", h)
+		}
+	}
+	var u usageError
+	if errors.As(err, &u) {
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"upsycle/identity"
+)
+
+func groupCommand(std stdio) *cobra.Command {
+	create := &cobra.Command{
+		Use:     "new NAME",
+		Short:   "make a group and print the key to share",
+		Long:    "Make a group: a key of its own, kept in your key ring under NAME, and a writer's certificate for this device.\nWhoever has the printed key can subscribe; only who has a certificate can publish.",
+		Example: "  upsycle group new reading-club",
+		Args:    words(cobra.ExactArgs(1)),
+		RunE:    func(_ *cobra.Command, args []string) error { return newGroup(std, args[0]) },
+	}
+	show := &cobra.Command{
+		Use:     "show GROUP",
+		Short:   "print a group's key and what you may do there",
+		Example: "  upsycle group show reading-club",
+		Args:    words(cobra.ExactArgs(1)),
+		RunE:    func(_ *cobra.Command, args []string) error { return showGroup(std, args[0]) },
+	}
+	list := &cobra.Command{
+		Use:     "list",
+		Short:   "list the groups in your key ring",
+		Example: "  upsycle group list",
+		Args:    words(cobra.NoArgs),
+		RunE:    func(*cobra.Command, []string) error { return listGroups(std) },
+	}
+	return parent("group", "make and show groups", create, show, list)
+}
+
+func newGroup(std stdio, name string) error {
+	ring, err := openKeyring()
+	if err != nil {
+		return err
+	}
+	a, err := ring.newGroup(name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(std.err, "group %q made; its messages are plaintext in this version\nshare this key with who should subscribe:\n", name)
+	fmt.Fprintln(std.out, a.Text(identity.GroupText))
+	return nil
+}
+
+func showGroup(std stdio, arg string) error {
+	ring, err := openKeyring()
+	if err != nil {
+		return err
+	}
+	name, a, err := ring.group(arg)
+	if err != nil {
+		return err
+	}
+	g, err := ring.handle(name, a)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(std.out, a.Text(identity.GroupText))
+	switch {
+	case !g.CanPublish():
+		fmt.Fprintln(std.err, "you can subscribe; you have no key to publish with")
+	default:
+		fmt.Fprintf(std.err, "you can subscribe, and publish as %s\n", g.Writer().Text(identity.ServiceText))
+	}
+	fmt.Fprintln(std.err, "messages are plaintext in this version: every router on the way can read them")
+	return nil
+}
+
+func listGroups(std stdio) error {
+	ring, err := openKeyring()
+	if err != nil {
+		return err
+	}
+	names, err := ring.groups()
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		a, err := ring.groupAddress(n)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(std.out, "%s  %s\n", a.Text(identity.GroupText), n)
+	}
+	if len(names) == 0 {
+		fmt.Fprintln(std.err, "no groups yet; make one with: upsycle group new NAME")
+	}
+	return nil
+}

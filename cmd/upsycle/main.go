@@ -1,0 +1,89 @@
+// Command upsycle is the router of the UPSYCLE network and everything that goes
+// with it at a command line: keys, groups, publishing, subscribing, sending mail,
+// the demonstration and the router's status.
+//
+// Answers go to stdout, everything else to stderr. Exit status 0: done; 1: refused
+// or failed; 2: the words of the command were wrong.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// stdio is what a command reads and writes, so that tests can be the terminal.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run carries out one command line and returns the exit status.
+func run(ctx context.Context, args []string, std stdio) int {
+	root := rootCommand(std)
+	root.SetArgs(args)
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	return exitCode(std.err, root.ExecuteContext(ctx))
+}
+
+func rootCommand(std stdio) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "upsycle",
+		Short:         "a message router for groups and devices, where every message is signed and checked at every hop",
+		Long:          rootLong,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(hinted(err.Error(), "see: "+cmd.CommandPath()+" --help"))
+	})
+	root.AddCommand(
+		runCommand(std), demoCommand(std), keyCommand(std), groupCommand(std),
+		pubCommand(std), subCommand(std), sendCommand(std), recvCommand(std),
+		statusCommand(std), configCommand(std), versionCommand(std),
+	)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	return root
+}
+
+const rootLong = `UPSYCLE router: services attach to the nearest router, routers link to each other,
+and together they carry messages to groups and addresses that are public keys.
+Every message is signed by its writer and checked at every hop.
+
+In this version message bodies are plaintext: every router on the way can read them.`
+
+// words wraps a check of arguments so that its errors name the command's help.
+func words(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usage(hinted(err.Error(), "see: "+cmd.CommandPath()+" --help"))
+		}
+		return nil
+	}
+}
+
+// parent makes a command that only has subcommands, and says so when one is missing.
+func parent(use, short string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: words(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+		return cmd.Help()
+	}}
+	cmd.AddCommand(children...)
+	return cmd
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"upsycle/identity"
+	"upsycle/internal/config"
+	"upsycle/internal/node"
+	"upsycle/internal/safefile"
+)
+
+func runCommand(std stdio) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "run [--config FILE]",
+		Short: "run a router",
+		Long: `Run a router until it is interrupted. Without a configuration it listens on a unix
+socket that only you can reach; services on this machine attach to it by themselves.`,
+		Example: "  upsycle run\n  upsycle run --config /etc/upsycle/router.yaml",
+		Args:    words(cobra.NoArgs),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runRouter(cmd.Context(), std, file) },
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file (YAML)")
+	return cmd
+}
+
+func runRouter(ctx context.Context, std stdio, file string) error {
+	cfg, err := loadConfig(file)
+	if err != nil {
+		return err
+	}
+	key, err := routerKey(cfg)
+	if err != nil {
+		return err
+	}
+	log := newLog(std.err, cfg.Log)
+	nc := node.FromConfig(cfg, key)
+	nc.Version, nc.Log, nc.Control = version, log, filepath.Join(cfg.Data, controlName)
+	n, err := node.New(nc)
+	if err != nil {
+		return err
+	}
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	if err := writeAddrFiles(n); err != nil {
+		n.Stop()
+		return err
+	}
+	announceRouter(std, n)
+	return n.Wait()
+}
+
+// controlName is the control socket's name in the data directory.
+const controlName = "control.sock"
+
+// controlPath finds the control socket: the flag, $UPSYCLE_CONTROL, the per-user
+// router's.
+func controlPath(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if p := os.Getenv("UPSYCLE_CONTROL"); p != "" {
+		return p, nil
+	}
+	cfg, err := config.Default(config.System())
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(cfg.Data, controlName), nil
+}
+
+func loadConfig(file string) (config.Config, error) {
+	if file == "" {
+		return config.Default(config.System())
+	}
+	return config.Load(file, config.System())
+}
+
+// routerKey reads the router's key, or makes it in the data directory at the
+// first start. A key that the configuration names must be there: to make another
+// would be another router.
+func routerKey(cfg config.Config) (identity.Key, error) {
+	if err := safefile.EnsureDir(cfg.Data); err != nil {
+		return identity.Key{}, err
+	}
+	key, err := readKey(cfg.Key)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if cfg.Key != filepath.Join(cfg.Data, config.KeyName) {
+		return key, hinted("there is no key file "+cfg.Key, "make it with: upsycle key new --role router --out "+cfg.Key)
+	}
+	key, err = identity.GenerateKey(rand.Reader)
+	if err != nil {
+		return key, err
+	}
+	return key, safefile.Write(cfg.Key, identity.MarshalPEM(key))
+}
+
+// writeAddrFiles puts the router's address beside each unix socket that it
+// listens on: the pin of who dials that socket on this machine.
+func writeAddrFiles(n *node.Node) error {
+	for _, ep := range n.Endpoints() {
+		if ep.Scheme != "unix" {
+			continue
+		}
+		text := n.Address().Text(identity.RouterText) + "\n"
+		if err := safefile.Replace(config.AddrFile(ep.Where), []byte(text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func announceRouter(std stdio, n *node.Node) {
+	fmt.Fprintln(std.out, n.Address().Text(identity.RouterText))
+	for _, ep := range n.Endpoints() {
+		fmt.Fprintf(std.err, "listening on %s\n", ep)
+	}
+	fmt.Fprintln(std.err, "try: upsycle group new NAME; upsycle sub NAME; echo hello | upsycle pub NAME")
+	fmt.Fprintln(std.err, "message bodies are plaintext and storage is in memory in this version")
+}
+
+// newLog writes for people on a terminal, plain text or JSON elsewhere.
+func newLog(w io.Writer, cfg config.Log) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.Level}
+	if cfg.JSON {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(tint.NewHandler(w, &tint.Options{Level: cfg.Level, TimeFormat: time.TimeOnly}))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}

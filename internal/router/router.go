@@ -1,0 +1,318 @@
+package router
+
+import (
+	"errors"
+	"time"
+
+	"upsycle/identity"
+	"upsycle/internal/attach"
+	"upsycle/internal/backbone"
+	"upsycle/internal/directory"
+	"upsycle/internal/gate"
+	"upsycle/internal/machine"
+	"upsycle/internal/wire"
+)
+
+// Config is what a router is and whom it knows. It is not changed after New.
+type Config struct {
+	Role     wire.Role          // Core, or Edge for a router that has homes
+	Services gate.Access        // which services may attach
+	Edges    gate.Access        // which edge routers may attach
+	Peers    []identity.Address // cores that this core links to or accepts
+	Homes    []identity.Address // of an edge, the preferred one first
+	CanRoot  bool               // may become an automatic root
+	Limits   Limits
+}
+
+// Access says who may attach in a role; shells name it without knowing the gate.
+type Access = gate.Access
+
+// Limits are the bounds of the rooms below; zero values are their defaults.
+type Limits struct {
+	Gate     gate.Limits
+	Home     attach.Limits
+	Client   attach.ClientLimits
+	Backbone backbone.Limits
+}
+
+// Errors of New.
+var (
+	ErrRole  = errors.New("router: a router is a core, or an edge with homes; a service is neither")
+	ErrHomes = errors.New("router: an edge has homes and no peers, a core has no homes")
+)
+
+// Router is the machine of one router. See machine.Machine for the contract of
+// Step and Deadline.
+type Router struct {
+	cfg  Config
+	self identity.Address
+	desk machine.Desk
+	gate *gate.Gate
+	home *attach.Home
+
+	client   *attach.Client     // of an edge
+	backbone *backbone.Backbone // of a core
+
+	links   map[machine.LinkID]relation
+	begun   bool
+	seed    uint64
+	dir     *directory.Directory
+	lastNow int64
+}
+
+// relation says which room a link belongs to.
+type relation uint8
+
+const (
+	refused relation = iota
+	attachment
+	upstream
+	peering
+)
+
+// New returns the machine of the router self. Its life begins with the first
+// Step.
+func New(cfg Config, self identity.Address, seed uint64) (*Router, error) {
+	switch {
+	case cfg.Role != wire.Core && cfg.Role != wire.Edge:
+		return nil, ErrRole
+	case (cfg.Role == wire.Edge) != (len(cfg.Homes) > 0), cfg.Role == wire.Edge && len(cfg.Peers) > 0:
+		return nil, ErrHomes
+	}
+	r := &Router{cfg: cfg, self: self, seed: seed, links: make(map[machine.LinkID]relation)}
+	r.gate = gate.New(gate.Config{
+		Self: self, Role: cfg.Role, Services: cfg.Services, Edges: cfg.Edges,
+		Peers: cfg.Peers, Homes: cfg.Homes, Limits: cfg.Limits.Gate,
+	}, &r.desk)
+	r.dir = directory.New()
+	r.home = attach.NewHome(attach.HomeConfig{Self: self, Role: cfg.Role, Seed: seed, Limits: cfg.Limits.Home}, &r.desk, r.gate, r.dir)
+	return r, nil
+}
+
+// begin makes the upstream, whose life starts at now.
+func (r *Router) begin(now int64) {
+	r.begun = true
+	if r.cfg.Role == wire.Edge {
+		r.client = attach.NewClient(attach.ClientConfig{
+			Self: r.self, Role: wire.Edge, Homes: r.cfg.Homes, Seed: r.seed, Limits: r.cfg.Limits.Client,
+		}, &r.desk, r.gate)
+		r.client.Bind(r.home)
+		r.home.Bind(r.client)
+		return
+	}
+	r.backbone = backbone.New(backbone.Config{
+		Self: r.self, CanRoot: r.cfg.CanRoot, Seed: r.seed, Limits: r.cfg.Limits.Backbone,
+	}, &r.desk, r.gate, r.dir, now)
+	r.backbone.Bind(homeOf{r.home})
+	r.home.Bind(upstreamOf{r.backbone})
+}
+
+// homeOf and upstreamOf fit the two rooms to each other: what comes over the
+// backbone needs no acknowledgement, so there is no receipt.
+type homeOf struct{ *attach.Home }
+
+func (h homeOf) Deliver(now int64, a gate.Admitted) { h.Home.Deliver(now, a, attach.Receipt{}) }
+
+type upstreamOf struct{ *backbone.Backbone }
+
+func (upstreamOf) Done(int64, attach.Receipt) {}
+
+// Step handles one event; see machine.Machine.
+func (r *Router) Step(at time.Time, ev machine.Event, out []machine.Effect) []machine.Effect {
+	now := at.UnixMilli()
+	if now < r.lastNow {
+		panic("router: time went backwards")
+	}
+	r.lastNow = now
+	r.desk.Begin(out)
+	if !r.begun {
+		r.begin(now)
+	}
+	r.handle(now, ev)
+	if r.backbone != nil {
+		r.backbone.Flush(now)
+	}
+	return r.desk.End()
+}
+
+func (r *Router) handle(now int64, ev machine.Event) {
+	switch e := ev.(type) {
+	case machine.LinkUp:
+		r.linkUp(now, e)
+	case machine.LinkDown:
+		r.linkDown(now, e)
+	case machine.FrameIn:
+		r.frameIn(now, e)
+	case machine.Verified:
+		r.verified(now, e)
+	case machine.Signed:
+		r.signed(now, e)
+	case machine.Stored:
+		r.stored(now, e)
+	case machine.Drained:
+		r.drained(now, e)
+	case machine.RTT:
+		if r.links[e.Link] == peering {
+			r.backbone.RTT(now, e.Link, e.Millis)
+		}
+	case machine.Tick:
+		r.tick(now)
+	case machine.Command:
+		panic("router: no command is known: " + e.String())
+	}
+}
+
+func (r *Router) linkUp(now int64, ev machine.LinkUp) {
+	if code := r.gate.LinkUp(now, ev); code != wire.OK {
+		r.links[ev.Link] = refused
+		r.desk.Do(machine.Report{Event: machine.LinkRefused, Link: ev.Link, Code: code, Text: code.Sentence()})
+		r.desk.Close(ev.Link, code, code.Sentence())
+		return
+	}
+	switch {
+	case ev.Role == wire.Core && r.cfg.Role == wire.Core:
+		r.links[ev.Link] = peering
+		r.backbone.LinkUp(now, ev)
+	case ev.Role == wire.Core:
+		r.links[ev.Link] = upstream
+		r.client.LinkUp(now, ev)
+	default:
+		r.links[ev.Link] = attachment
+		r.home.LinkUp(now, ev)
+	}
+}
+
+func (r *Router) linkDown(now int64, ev machine.LinkDown) {
+	switch r.links[ev.Link] {
+	case peering:
+		r.backbone.LinkDown(now, ev.Link)
+	case upstream:
+		r.client.LinkDown(now, ev.Link)
+	case attachment:
+		r.home.LinkDown(now, ev.Link)
+	}
+	r.gate.LinkDown(ev.Link)
+	delete(r.links, ev.Link)
+}
+
+// frameIn hands a frame to the room whose number it bears (spec §3.1): backbone
+// frames count only between two cores, attachment frames only on attachments.
+func (r *Router) frameIn(now int64, ev machine.FrameIn) {
+	rel := r.links[ev.Link]
+	if rel == refused {
+		return // its close frame is under way
+	}
+	r.gate.Arrived(now, ev.Link, ev.Bytes)
+	t := ev.Frame.Type()
+	if _, unknown := ev.Frame.(*wire.Unknown); unknown {
+		r.desk.Count(machine.UnknownFrame, ev.Link)
+		return
+	}
+	switch {
+	case rel == peering && t >= 32:
+		r.backbone.Frame(now, ev.Link, ev.Frame)
+	case rel == upstream && t < 32:
+		r.client.Frame(now, ev.Link, ev.Frame)
+	case rel == attachment && t < 32:
+		r.home.Frame(now, ev.Link, ev.Frame)
+	default:
+		r.desk.Count(machine.FrameIgnored, ev.Link)
+	}
+}
+
+func (r *Router) verified(now int64, ev machine.Verified) {
+	switch ev.Token.Owner() {
+	case machine.OwnerGate:
+		for _, v := range r.gate.Verified(now, ev.Token, ev.Failed) {
+			r.verdict(now, v)
+		}
+	case machine.OwnerTree, machine.OwnerBackbone:
+		r.backbone.Verified(now, ev.Token, ev.Failed)
+	case machine.OwnerHome:
+		r.home.Verified(now, ev.Token, ev.Failed)
+	case machine.OwnerClient:
+		r.client.Verified(now, ev.Token, ev.Failed)
+	}
+}
+
+// verdict hands the gate's answer to the room that asked. A link that ended
+// meanwhile does not matter: what was admitted has its right to exist.
+func (r *Router) verdict(now int64, v gate.Verdict) {
+	switch v.Case.Asker {
+	case machine.OwnerBackbone:
+		r.backbone.Verdict(now, v)
+	case machine.OwnerHome:
+		r.home.Verdict(now, v)
+	case machine.OwnerClient:
+		r.client.Verdict(now, v)
+	}
+}
+
+func (r *Router) signed(now int64, ev machine.Signed) {
+	switch ev.Token.Owner() {
+	case machine.OwnerTree:
+		r.backbone.Signed(now, ev.Token, ev.Sig)
+	case machine.OwnerHome:
+		r.home.Signed(now, ev.Token, ev.Sig)
+	case machine.OwnerClient:
+		r.client.Signed(now, ev.Token, ev.Sig)
+	}
+}
+
+func (r *Router) stored(now int64, ev machine.Stored) {
+	switch ev.Token.Owner() {
+	case machine.OwnerBackbone:
+		r.backbone.Stored(now, ev.Token, ev.Err)
+	case machine.OwnerHome:
+		r.home.Stored(now, ev.Token, ev.Err)
+	case machine.OwnerClient:
+		r.client.Stored(now, ev.Token, ev.Err)
+	}
+}
+
+func (r *Router) drained(now int64, ev machine.Drained) {
+	switch r.links[ev.Link] {
+	case peering:
+		r.backbone.Drained(now, ev.Link, ev.Class, ev.Weight)
+	case upstream:
+		r.client.Drained(now, ev.Link, ev.Class, ev.Weight)
+	case attachment:
+		r.home.Drained(now, ev.Link, ev.Class, ev.Weight)
+	}
+}
+
+func (r *Router) tick(now int64) {
+	r.gate.Tick(now)
+	r.home.Tick(now)
+	if r.client != nil {
+		r.client.Tick(now)
+	} else {
+		r.backbone.Tick(now)
+	}
+}
+
+// Deadline returns when a Tick is wanted; see machine.Machine. Before the first
+// Step it is the beginning of time: a router wants to begin.
+func (r *Router) Deadline() time.Time {
+	if !r.begun {
+		return time.UnixMilli(0)
+	}
+	at := r.home.Deadline()
+	others := []int64{r.gate.Deadline()}
+	if r.client != nil {
+		others = append(others, r.client.Deadline())
+	} else {
+		others = append(others, r.backbone.Deadline())
+	}
+	for _, o := range others {
+		if o != 0 && (at == 0 || o < at) {
+			at = o
+		}
+	}
+	if at == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(at)
+}
+
+var _ machine.Machine = (*Router)(nil)
