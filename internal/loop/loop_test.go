@@ -213,6 +213,19 @@ func TestManyPosters(t *testing.T) {
 	stop()
 }
 
+// Without a size of its own an inbox holds InboxMax events.
+func TestInboxIsBounded(t *testing.T) {
+	l := New(Config{Machine: &toy{}, Shell: shell(ignore)})
+	for n := range InboxMax {
+		post(t, l, note(1, n))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Post(ctx, note(1, InboxMax)); !errors.Is(err, context.Canceled) {
+		t.Errorf("one more: %v", err)
+	}
+}
+
 func TestPostGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Config{Machine: &toy{}, Shell: shell(ignore), Inbox: 1})
@@ -372,7 +385,7 @@ func checkReport(t *testing.T, report string) {
 			t.Errorf("the report lacks %q:\n%s", want, report)
 		}
 	}
-	if n := strings.Count(report, "drained #1"); n > HistoryMax {
+	if n := strings.Count(report, "drained #1"); n != HistoryMax {
 		t.Errorf("the report tells of %d events", n)
 	}
 	if strings.Count(report, "\n") != 1 {

@@ -147,6 +147,24 @@ func TestBusy(t *testing.T) {
 	})
 }
 
+// Without a limit of its own a writer lets WaitingMax bytes wait.
+func TestWaitingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, a := newSlow(0), new(answers)
+		w := NewWriter(e, a.add, 0)
+		w.Store(put(1))
+		w.Store(put(2, "a"))
+		synctest.Wait() // the engine holds the first commit; what follows waits
+		half := machine.Row{Key: []byte("b"), Value: make([]byte, WaitingMax/2-RowOverhead-1)}
+		for token := machine.Token(3); token <= 5; token++ {
+			w.Store(machine.Store{Token: token, Rows: []machine.Row{half}})
+		}
+		close(e.commits)
+		w.Close()
+		a.want(t, "two halves fit, a third does not", "1 ok", "2 ok", "3 ok", "4 ok", "5 "+ErrBusy.Error())
+	})
+}
+
 func TestEngineFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, a := newSlow(0), new(answers)
