@@ -48,7 +48,7 @@ func secretForms(k Key) []string {
 	}
 }
 
-// spec §7.2: secret types print "[secret]", in every format.
+// Secret types print "[secret]", in every format.
 func TestKeyPrintsRedacted(t *testing.T) {
 	k := seeded(t, 0xab)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%b", "%c", "%U", "%e", "%t", "% x", "%100v", "%-5s"} {

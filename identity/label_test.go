@@ -27,7 +27,7 @@ func TestLabelsAreApart(t *testing.T) {
 	}
 }
 
-// The header of the worked example (spec §2.6), its id and its signature.
+// The header of the worked example (spec §4.5), its id and its signature.
 func TestWorkedExampleIDAndSignature(t *testing.T) {
 	header := unhex(t, "8c01005820"+exampleGroup+"5820"+exampleWriter+"480505050505050505"+"0001"+
 		"1b0000019b76daa800"+"1a00093a80"+"00"+

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The keys of the worked example (spec §2.6): seeds of 32 × 01 and 32 × 02.
+// The keys of the worked example (spec §4.5): seeds of 32 × 01 and 32 × 02.
 const (
 	exampleGroup    = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"
 	exampleText     = "upg132yw8ht5p8cetl2jmvknewjawt9xwzdlrk2pyxlnwjyqrdq0dawqr03y4a"
@@ -28,6 +28,7 @@ func TestWorkedExample(t *testing.T) {
 	}
 }
 
+// spec §1.2: the text forms that are taken, and what role they name.
 func TestParseAddressTakes(t *testing.T) {
 	g := seeded(t, 1).Address()
 	for _, c := range []struct {

@@ -1,6 +1,6 @@
 // Package safefile reads and writes files that hold secrets, and keeps a second
 // process out of a directory: key files, the data directory, the per-user
-// directory of the socket (spec §7.2).
+// directory of the socket.
 //
 // It looks at the file it has opened, not at the path, so that nobody can swap
 // the one for the other in between. It knows nothing of what is in a file, and it

@@ -59,7 +59,7 @@ func TestReadTakes(t *testing.T) {
 	}
 }
 
-// spec §7.2: each bit for group or world is enough to be refused.
+// Each bit for group or world is enough to be refused.
 func TestReadRefusesExposed(t *testing.T) {
 	dir := t.TempDir()
 	for _, mode := range []fs.FileMode{0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644, 0o666, 0o660, 0o777} {
