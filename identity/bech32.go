@@ -38,6 +38,7 @@ func bechDecode(s string) (prefix string, values []byte, err error) {
 	if len(s) > bechMax {
 		return "", nil, refuse(fmt.Sprintf("a text of %d characters is longer than any key's", len(s)), hintCopy)
 	}
+	// The last 1: a prefix may hold more of them, the alphabet has none.
 	cut := strings.LastIndexByte(s, '1')
 	if cut < 1 || len(s)-cut-1 < bechChecksum {
 		return "", nil, refuse("this is not a key: there is no prefix, digit 1 and checksum", hintForms)
@@ -51,6 +52,8 @@ func bechDecode(s string) (prefix string, values []byte, err error) {
 		}
 		values = append(values, byte(v))
 	}
+	// The remainder of a text and its checksum is the constant; what is left over
+	// says something about the slip.
 	if r := bechSum(prefix, values) ^ bechConstant; r != 0 {
 		return "", nil, mistyped(s, cut, len(values), r)
 	}
@@ -77,6 +80,7 @@ func oneCase(s string) (string, error) {
 
 // bechSum is the checksum's polynomial remainder over prefix and values.
 func bechSum(prefix string, values []byte) uint32 {
+	// The prefix counts twice: its high bits, a zero, its low bits (BIP 173).
 	sum := uint32(1)
 	for i := range len(prefix) {
 		sum = bechStep(sum) ^ uint32(prefix[i]>>5)
@@ -107,6 +111,8 @@ func bechStep(sum uint32) uint32 {
 // if there is one. It does not say which character would be right: a wrong guess
 // would be somebody else's key (BIP 350, error locating).
 func mistyped(s string, cut, n int, r uint32) error {
+	// The checksum is linear: a slip that adds e to the i-th value from the end adds
+	// e·x^i to the remainder, whatever the text is.
 	for e := uint32(1); e < 32; e++ {
 		for i, sum := n-1, e; i >= 0; i, sum = i-1, bechStep(sum) {
 			if sum == r {

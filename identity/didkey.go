@@ -17,6 +17,7 @@ const (
 
 // parseDID returns the key of a did:key, which has no checksum and no role.
 func parseDID(s string) (Address, error) {
+	// Base58btc only: multibase would allow many texts for one key.
 	text, ok := strings.CutPrefix(s, didPrefix+"z")
 	if !ok {
 		return Address{}, refuse("a did:key of another base than base58btc", "an Ed25519 key begins with did:key:z6Mk")
@@ -40,7 +41,9 @@ func base58Decode(s string) ([]byte, error) {
 	if len(s) > didMax {
 		return nil, refuse("a did:key that is too long for an Ed25519 key", "an Ed25519 key begins with did:key:z6Mk and has 56 characters")
 	}
-	var number []byte // big end last
+	// number is the value so far in base 256, its last byte the highest; each
+	// character multiplies it by 58 and adds itself.
+	var number []byte
 	for i := range len(s) {
 		carry := strings.IndexByte(base58Alphabet, s[i])
 		if carry < 0 {

@@ -42,6 +42,8 @@ const (
 // also come as did:key or as hexadecimal digits; String prints upr1… then. The
 // error is a *TextError.
 func ParseEndpoint(s string) (Endpoint, error) {
+	// The first #: a path that holds one cannot be written as an endpoint, and is
+	// refused for its pin.
 	where, pin, hasPin := strings.Cut(s, "#")
 	e, err := parseWhere(where)
 	switch {
@@ -118,6 +120,9 @@ func parseWhere(s string) (Endpoint, error) {
 	return Endpoint{}, wrongScheme(s)
 }
 
+// wrongScheme says what is wrong with a text that begins with none of our schemes.
+// The usual slips have sentences of their own: a bare path, upper case, one slash,
+// the scheme of another protocol.
 func wrongScheme(s string) error {
 	scheme, _, ok := strings.Cut(s, ":")
 	switch {
@@ -136,11 +141,13 @@ func wrongScheme(s string) error {
 // checkHostPort judges the shape only: whether a host exists is found by dialling.
 // An empty host means every interface, for those who listen.
 func checkHostPort(where string) error {
+	// The last colon, so that an IPv6 host without brackets is told as such.
 	i := strings.LastIndexByte(where, ':')
 	if i < 0 {
 		return refuse("an endpoint without a port", "add the port: tls://host:port; 7420 is the usual one")
 	}
 	host, port := where[:i], where[i+1:]
+	// One text for each port: no sign, no leading zero.
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
 		return refuse(fmt.Sprintf("the port %s is not a number from 0 to 65535", quoted(port)), "write tls://host:port, and an IPv6 host in brackets: tls://[::1]:7420")
 	}
@@ -160,6 +167,8 @@ func checkHostPort(where string) error {
 	return nil
 }
 
+// checkPath judges a socket's path: absolute, since whoever dials may stand in
+// another directory, and no longer than the system can bind.
 func checkPath(path string) error {
 	switch {
 	case !strings.HasPrefix(path, "/"):
@@ -172,6 +181,8 @@ func checkPath(path string) error {
 	return nil
 }
 
+// checkName judges the name of an endpoint in memory by the rule of host names, so
+// that neither # nor a blank can stand in it.
 func checkName(name string) error {
 	if name == "" || len(name) > nameMax || !isHost(name) {
 		return refuse(fmt.Sprintf("the name %s of an endpoint in memory", quoted(name)), "letters, digits, dots and hyphens, at most 64 characters")
@@ -188,6 +199,8 @@ func pinError(err error) error {
 	return &TextError{text: "the pin after #: " + e.text, hint: e.hint, cause: e.cause}
 }
 
+// isHost tells a host name or IPv4 address from a slip of the pen; the empty text
+// passes. Underscores are no part of host names, but resolvers take them.
 func isHost(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -206,26 +219,34 @@ func isIPv6(s string) bool {
 	if hasZone && (zone == "" || !isHost(zone)) {
 		return false
 	}
-	gap := strings.Contains(s, "::")
-	if gap {
-		if s = strings.Replace(s, "::", ":", 1); s == ":" {
-			return true
-		}
-		s = strings.TrimSuffix(strings.TrimPrefix(s, ":"), ":")
+	if last := strings.LastIndexByte(s, ':'); last >= 0 && isIPv4(s[last+1:]) {
+		s = s[:last+1] + "0:0" // the decimals stand for two groups
 	}
-	groups := strings.Split(s, ":")
-	n := len(groups)
-	if isIPv4(groups[n-1]) {
-		groups, n = groups[:n-1], n+1
+	head, tail, gap := strings.Cut(s, "::")
+	a, b := countGroups(head), countGroups(tail)
+	if a < 0 || b < 0 {
+		return false
 	}
-	for _, g := range groups {
-		if !isHex(g) || len(g) > 4 {
-			return false
-		}
-	}
-	return n == 8 || gap && n < 8
+	return a+b == 8 && !gap || a+b < 8 && gap
 }
 
+// countGroups counts the groups of hexadecimal digits in part of an IPv6 address,
+// of which there may be none; it returns -1 for anything else.
+func countGroups(part string) int {
+	if part == "" {
+		return 0
+	}
+	groups := strings.Split(part, ":")
+	for _, g := range groups {
+		if !isHex(g) || len(g) > 4 {
+			return -1
+		}
+	}
+	return len(groups)
+}
+
+// isIPv4 wants four decimal numbers without leading zeros, which some readers take
+// as octal.
 func isIPv4(s string) bool {
 	parts := strings.Split(s, ".")
 	for _, p := range parts {

@@ -78,6 +78,7 @@ func (a Address) Verify(label Label, body []byte, sig Signature) bool {
 	return !a.IsZero() && ed25519.Verify(a.key[:], join(label, body), sig[:])
 }
 
+// join puts the label before the body; what is signed has no other form (spec §2.1).
 func join(label Label, body []byte) []byte {
 	b := make([]byte, 0, len(label)+len(body))
 	return append(append(b, label...), body...)

@@ -26,7 +26,10 @@ func MarshalPEM(k Key) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: append([]byte(derPrefix), k.Seed()...)})
 }
 
-// ParsePEM reads one private key. The error is a *TextError and quotes nothing.
+// ParsePEM reads one private key: one unencrypted block and nothing around it, so
+// that nobody takes a file of several keys for one of them. The base64 in it is
+// read as leniently as package pem reads it; MarshalPEM of the result is the one
+// strict form. The error is a *TextError and quotes nothing.
 func ParsePEM(b []byte) (Key, error) {
 	block, rest := pem.Decode(b)
 	switch {
@@ -40,12 +43,15 @@ func ParsePEM(b []byte) (Key, error) {
 		return Key{}, refuse("something stands before or after the private key", "keep one key in a file and nothing else")
 	case len(block.Headers) != 0:
 		return Key{}, refuse("the private key has PEM headers", hintConvert)
+	// The seed is all that is read; a public half would be computed from it anyway,
+	// and one that is not its own gives signatures that betray the seed.
 	case len(block.Bytes) != derSize || !bytes.HasPrefix(block.Bytes, []byte(derPrefix)):
 		return Key{}, refuse("this is not an Ed25519 private key in plain PKCS#8", "openssl genpkey -algorithm ed25519 -out FILE makes one")
 	}
 	return NewKey(block.Bytes[len(derPrefix):])
 }
 
+// hintConvert helps where a key is good but dressed up.
 const hintConvert = "openssl pkey -in FILE -out NEWFILE writes an Ed25519 key the way it is wanted"
 
 // wrongBlock says what was found in the place of a private key.

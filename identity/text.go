@@ -81,6 +81,8 @@ func (a Address) Short(role TextRole) string {
 // NoText. The error is a *TextError; it is ErrBadKey too where the text is right
 // and what it holds is no address.
 func ParseAddress(s string) (Address, TextRole, error) {
+	// The three forms cannot be confused: 64 digits are no bech32m of ours, which
+	// has 62 characters and a letter that is no digit, and a colon is in neither.
 	switch {
 	case s == "":
 		return Address{}, NoText, refuse("an empty text where a key is wanted", hintForms)
@@ -171,6 +173,7 @@ func checkedText(b []byte) (Address, error) {
 	return a, nil
 }
 
+// isHex reports whether s is one or more hexadecimal digits of either case.
 func isHex(s string) bool {
 	for i := range len(s) {
 		c := s[i] | 0x20 // lower case; digits have the bit already

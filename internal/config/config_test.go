@@ -94,7 +94,7 @@ data: ~/upsycle
 services: any
 edges: [local, `+routerB+`]
 can-root: false
-limits: {custody: 1GiB, mailbox-bytes: 1048576, mailbox-entries: 7, clients: 0, links: 12}
+limits: {custody: 1GiB, mailbox-bytes: 1048576, mailbox-entries: 7, clients: 3, links: 12}
 log: {level: debug, format: json}
 `), testEnv)
 	if err != nil {
@@ -106,7 +106,7 @@ log: {level: debug, format: json}
 		Accept: []identity.Address{address(t, routerA)},
 		Key:    "/etc/upsycle/keys/router.pem", Data: "/home/ada/upsycle",
 		Services: Access{Any: true}, Edges: Access{Local: true, Keys: []identity.Address{address(t, routerB)}},
-		Limits: Limits{Custody: 1 << 30, MailboxBytes: 1 << 20, MailboxEntries: 7, Clients: 0, Links: 12},
+		Limits: Limits{Custody: 1 << 30, MailboxBytes: 1 << 20, MailboxEntries: 7, Clients: 3, Links: 12},
 		Log:    Log{Level: slog.LevelDebug, JSON: true},
 	})
 }

@@ -55,7 +55,7 @@ func limitFields() []field {
 		{"custody", func(p *parser, k, v *node) { p.cfg.Limits.Custody = p.size(k, v, 1<<20, 1<<40) }},
 		{"mailbox-bytes", func(p *parser, k, v *node) { p.cfg.Limits.MailboxBytes = p.size(k, v, 1<<16, 1<<40) }},
 		{"mailbox-entries", func(p *parser, k, v *node) { p.cfg.Limits.MailboxEntries = p.count(k, v, 1, 100_000_000) }},
-		{"clients", func(p *parser, k, v *node) { p.cfg.Limits.Clients = p.count(k, v, 0, 1_000_000) }},
+		{"clients", func(p *parser, k, v *node) { p.cfg.Limits.Clients = p.count(k, v, 1, 1_000_000) }},
 		{"links", func(p *parser, k, v *node) { p.cfg.Limits.Links = p.count(k, v, 1, 1_000_000) }},
 	}
 }
