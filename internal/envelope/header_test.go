@@ -45,6 +45,7 @@ func TestHeaderRoundTrip(t *testing.T) {
 	})
 }
 
+// spec §1.1, §4.2: streams, numbers and the instant after which nobody delivers.
 func TestHeaderQueries(t *testing.T) {
 	h := newFixture(t).header
 	h.First, h.Count, h.TTL, h.Time = 10, 5, 60, 1000
@@ -59,6 +60,7 @@ func TestHeaderQueries(t *testing.T) {
 	}
 }
 
+// spec §1.1: a target is a pair of kind and key, and tables are keyed by both.
 func TestTargets(t *testing.T) {
 	a, b := testKey(t, 1).Address(), testKey(t, 2).Address()
 	if a.Compare(b) > 0 {

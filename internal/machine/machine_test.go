@@ -186,3 +186,63 @@ func TestAMachine(t *testing.T) {
 		t.Errorf("%v, deadline %v", out, m.Deadline())
 	}
 }
+
+// Every effect prints in words; logs, scripts and the simulator compare them.
+func TestEffectStrings(t *testing.T) {
+	e := &envelope.Envelope{ID: envelope.ID{0xab, 0xcd}}
+	for _, c := range []struct {
+		effect Effect
+		want   string
+	}{
+		{Send{1, Control, &wire.Graft{}}, "send #1 control graft{root nobody}"},
+		{Send{1, Repair, &wire.Pulled{Envelope: e}}, "send #1 repair pulled{abcd0000}"},
+		{Send{1, Bulk, &wire.Deliver{N: 4, Envelope: e}}, "send #1 bulk deliver{4 abcd0000}"},
+		{Verify{tokenOf(OwnerGate), 2, make([]identity.Claim, 3)}, "verify 100000000000000 #2 3 claims"},
+		{Sign{tokenOf(OwnerClient), identity.LabelGrant, make([]byte, 79)}, "sign 500000000000000 79 B"},
+		{Store{tokenOf(OwnerHome), make([]Row, 2)}, "store 400000000000000 2 rows"},
+		{Close{3, wire.NotAllowed, "who are you?"}, `close #3 not allowed "who are you?"`},
+		{Pause{Link: 3, Until: time.Unix(1, 0)}, "pause #3"},
+		{Deliver{e}, "deliver abcd0000"},
+		{Report{Event: RelayRefused, Link: 3, Code: wire.Expired, Text: "too late"}, `report relay refused #3 expired "too late"`},
+		{Report{Event: RootStarted}, `report root started #0 ok ""`},
+	} {
+		if got := c.effect.String(); got != c.want {
+			t.Errorf("%T prints as %q, want %q", c.effect, got, c.want)
+		}
+	}
+}
+
+// A Desk appends to what the caller has, and hands it back: one slice serves all
+// steps of a machine.
+func TestDeskUsesTheCallersRoom(t *testing.T) {
+	var d Desk
+	room := make([]Effect, 0, 8)
+	for step := range 3 {
+		d.Begin(room[:0])
+		d.Count(Forwarded, LinkID(step))
+		out := d.End()
+		if len(out) != 1 || cap(out) != 8 || out[0].(Report).Link != LinkID(step) {
+			t.Errorf("step %d: %v in room for %d", step, out, cap(out))
+		}
+	}
+	// A push of one envelope to one link needs no memory of its own beyond the
+	// boxes of frame and effect.
+	f := &wire.Ping{N: 1}
+	if n := testing.AllocsPerRun(100, func() {
+		d.Begin(room[:0])
+		d.Send(1, Bulk, f)
+		room = d.End()
+	}); n > 1 {
+		t.Errorf("%v allocations for one effect", n)
+	}
+}
+
+// The owner survives however many tokens came before.
+func TestOwnersStayApart(t *testing.T) {
+	d := Desk{last: 1<<56 - 10}
+	for o := OwnerGate; o <= OwnerEnd; o++ {
+		if got := d.Token(o).Owner(); got != o {
+			t.Errorf("owner %d reads as %d", o, got)
+		}
+	}
+}

@@ -23,18 +23,23 @@ const (
 	Automatic RootClass = 1
 )
 
-// A Hop is one router on the way from the root.
+// A Hop is one router on the way from the root. Its signature covers all that
+// precedes it and the key of the next, so no hop can be cut out or moved.
 type Hop struct {
 	Key    identity.Address
-	Metric uint64
+	Metric uint64 // its distance from the root, at most MetricMax
 	Sig    identity.Signature
 }
 
-// Announce offers its sender as parent in the tree of Root (spec §8.1).
+// Announce offers its sender as parent in the tree of Root (spec §8.1). It is
+// made for one neighbour, whom the last signature names.
+//
+// The decoder checks ranges. Whether the keys are distinct, the metrics rise and
+// the last hop is the link's peer is part of being live, which tree decides.
 type Announce struct {
 	Root    identity.Address
-	Seq     uint64
-	Issued  uint64 // Unix milliseconds
+	Seq     uint64 // below 2^62; only the root may raise it
+	Issued  uint64 // when the root raised it, Unix milliseconds
 	Class   RootClass
 	RootSig identity.Signature
 	Hops    []Hop // the root first, with metric 0; the last is the sender

@@ -17,9 +17,11 @@ type Resume struct {
 	N   uint64 // highest number that it has received for good
 }
 
-// Attach is the first attachment frame of a client (spec §5.1).
+// Attach is the first attachment frame of a client (spec §5.1). The document in
+// it is signed, so that a new home could prove the move of a mailbox to the old
+// one; its claim must be checked before anything is attached.
 type Attach struct {
-	Homes  *Homes
+	Homes  *Homes  // never nil in a frame that was decoded
 	Resume *Resume // nil at first contact
 }
 
@@ -56,12 +58,13 @@ func (d *decoder) attach() Frame {
 	return f
 }
 
-// Attached answers Attach, and comes again from time to time.
+// Attached answers Attach, and comes again from time to time (spec §5.1). With
+// any other code than OK nothing was attached, and Box and Last say nothing.
 type Attached struct {
-	Epoch uint64
-	Box   Box
+	Epoch uint64 // of the homes document that the home goes by
+	Box   Box    // unknown to the client: the home has a new mailbox for it
 	Last  uint64 // highest number that the mailbox has given
-	Code  Code
+	Code  Code   // BadSignature, NotAllowed, Quota or OK
 }
 
 // Type returns TypeAttached.

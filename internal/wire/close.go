@@ -9,7 +9,8 @@ import (
 // CloseTextMax is the longest text of a Close in bytes.
 const CloseTextMax = 256
 
-// Close is the last frame of a side that ends a link on purpose.
+// Close is the last frame of a side that ends a link on purpose (spec §3.4). The
+// text is for the log of the other side, which quotes it: nothing depends on it.
 type Close struct {
 	Code Code
 	Text string // one sentence, at most 256 bytes; the peer's text

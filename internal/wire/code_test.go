@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// spec §7: every code has a name, a sentence and a hint of its own, and says
+// spec §7.1: every code has a name, a sentence and a hint of its own, and says
 // whether trying again may help.
 func TestCodeTable(t *testing.T) {
 	retry := map[Code]bool{Clock: true, Quota: true, Rate: true, StorageFull: true, ShuttingDown: true, InternalFault: true}

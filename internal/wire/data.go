@@ -11,11 +11,12 @@ import (
 // HopsMax is how far data and pulls travel: up and down a chain of 24.
 const HopsMax = 48
 
-// Stamp is set by the ingress core. It is unsigned: nothing that protects a
-// message rests on it.
+// Stamp is set by the ingress core (spec §10.1). It is unsigned: whoever relays
+// could as well drop, so nothing that protects a message rests on it. It tells
+// how fresh an envelope is in the network, whatever its publisher's clock says.
 type Stamp struct {
-	Ingress identity.Address
-	Time    uint64 // Unix milliseconds
+	Ingress identity.Address // the first core that took the envelope
+	Time    uint64           // when, Unix milliseconds
 }
 
 func (s Stamp) appendTo(b []byte) []byte {
@@ -29,10 +30,10 @@ func (d *decoder) stamp() Stamp {
 
 // Data pushes an envelope along the tree of Root (spec §10.1).
 type Data struct {
-	Root     identity.Address
-	Hops     uint64
-	Stamp    Stamp
-	Envelope *envelope.Envelope
+	Root     identity.Address   // the tree
+	Hops     uint64             // links crossed so far, at most HopsMax
+	Stamp    Stamp              // as it came
+	Envelope *envelope.Envelope // its bytes go on as they came
 }
 
 // Type returns TypeData.

@@ -38,10 +38,12 @@ type Range struct{ First, Last uint64 }
 // RangesMax is how many ranges one Delivered names.
 const RangesMax = 32
 
-// Delivered acknowledges all numbers up to N, and the ranges above it.
+// Delivered acknowledges all numbers up to N, and the ranges above it (spec §5.4):
+// one slow subscription or one hole holds up no other. A client sends it after its
+// own durable write, or after the application's acknowledgement.
 type Delivered struct {
 	N    uint64
-	Also []Range
+	Also []Range // at most RangesMax, rising, with a number between any two
 }
 
 // Type returns TypeDelivered.

@@ -49,7 +49,7 @@ const (
 	FrameMaxHello   = 4_096     // before the other side's hello
 )
 
-// A Frame is one value on a link. Frames are immutable once made and may be sent
+// A Frame is one value on a link (spec §3.2). Frames are immutable once made and may be sent
 // on any number of links at once. What Decode returns points into its input.
 type Frame interface {
 	Type() Type
@@ -86,6 +86,8 @@ func Decode(b []byte, keys identity.KeyChecker) (Frame, error) {
 	return f, nil
 }
 
+// faultOf finds the code of what a reader remembered: a size, a fault inside of
+// an envelope or document, or else malformed.
 func faultOf(err error) *Fault {
 	if envelope.IsTooLarge(err) {
 		return &Fault{TooLarge, err.Error()}
@@ -115,19 +117,25 @@ func CodeOf(f *envelope.Fault) Code {
 }
 
 // A decoder reads the fields of one frame. n is the number of items of its
-// array, the type included.
+// array, the type included. Each frame has a method that reads its fields in
+// order and lets the reader remember the first reason to refuse; so no method
+// asks for an error between two fields, and loops end when there is one.
 type decoder struct {
 	cbor.Reader
 	keys identity.KeyChecker
 	n    int
 }
 
+// fields wants n fields after the type. Within a version no frame grows or
+// shrinks: what is new gets a new type (spec §3.2).
 func (d *decoder) fields(n int) {
 	if d.Err() == nil && d.n != n+1 {
 		d.Fail("a frame of %d fields, want %d", d.n, n+1)
 	}
 }
 
+// frame reads the link's and attachment's frames, and asks backboneFrame for the
+// others.
 func (d *decoder) frame(t Type) Frame {
 	switch t {
 	case TypeHello:
@@ -210,6 +218,7 @@ func (f *Unknown) Weight() int { return f.Bytes }
 
 func (f *Unknown) String() string { return fmt.Sprintf("unknown{%d}", f.Number) }
 
+// begin appends the head of a frame and its type; its fields follow.
 func begin(b []byte, t Type, fields int) []byte {
 	return cbor.AppendUint(cbor.AppendArray(b, fields+1), uint64(t))
 }
@@ -220,6 +229,8 @@ func appendKey(b []byte, a identity.Address) []byte {
 
 func (d *decoder) key() identity.Address { return readKey(&d.Reader, d.keys) }
 
+// readKey reads a key and holds it against spec §2.2, through the cache of keys
+// that passed where there is one.
 func readKey(r *cbor.Reader, keys identity.KeyChecker) identity.Address {
 	b := r.Bytes(identity.AddressSize, identity.AddressSize)
 	if r.Err() != nil {
@@ -256,6 +267,7 @@ func appendTarget(b []byte, t envelope.Target) []byte {
 	return appendKey(cbor.AppendUint(b, uint64(t.Kind)), t.To)
 }
 
+// code reads any code below 2^32: later versions may know more than this one.
 func (d *decoder) code() Code { return Code(d.Uint(1<<32 - 1)) }
 
 const anyUint = 1<<64 - 1

@@ -13,8 +13,8 @@ import (
 	"upsycle/internal/envelope"
 )
 
-// spec §3.2: what is encoded is decoded into the same, of one type, and is no
-// heavier than it says.
+// spec §3.2, and §3.4, §8.2, §8.4 for the frames that have no other: what is encoded
+// is decoded into the same, of one type, and is no heavier than it says.
 func TestEveryFrame(t *testing.T) {
 	seen := map[Type]bool{}
 	for _, s := range samples(t) {

@@ -40,14 +40,14 @@ func (w Why) String() string {
 }
 
 // Gap tells a client of items that it will not get (spec §5.5). It is numbered
-// like Deliver: a gap must not get lost either.
+// like Deliver: a gap must not get lost either. Nothing goes missing without one.
 type Gap struct {
-	N        uint64
+	N        uint64 // number in the mailbox; 0 for live envelopes
 	Target   envelope.Target
-	FromTime uint64 // Unix milliseconds
-	ToTime   uint64 // Unix milliseconds
+	FromTime uint64 // of the first that is missing, Unix milliseconds
+	ToTime   uint64 // of the last that is missing, Unix milliseconds
 	Count    uint64 // items
-	Why      Why
+	Why      Why    // any number: later versions may know more reasons
 }
 
 // Type returns TypeGap.

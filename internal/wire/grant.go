@@ -11,15 +11,20 @@ import (
 // GrantLifeMax is the longest life of a grant in milliseconds: 8 days.
 const GrantLifeMax = 8 * 24 * 3600 * 1000
 
+// grantMax bounds the body in bytes: version 1 needs 79.
 const grantMax = 128
 
 // A Grant says that a router may receive for an address (spec §6.2). The address
 // signs it.
+//
+// Whoever makes one fills the fields, calls Encode and then sets Signed.Sig. One
+// that was parsed is never changed. Its life is held against GrantLifeMax by
+// whoever accepts it, since that takes a clock.
 type Grant struct {
-	Signed   envelope.Signed
-	Address  identity.Address
-	Router   identity.Address
-	NotAfter uint64 // Unix milliseconds
+	Signed   envelope.Signed  // what the address signs under LabelGrant
+	Address  identity.Address // who signs, and for whom mail may be received
+	Router   identity.Address // who may receive it
+	NotAfter uint64           // Unix milliseconds
 }
 
 // Encode fills Signed.Body from the other fields; the signature is the caller's.

@@ -30,15 +30,16 @@ func (r Role) String() string {
 // Version is the protocol version that this program speaks.
 const Version = 1
 
-// Hello is the first frame of each side (spec §3.3).
+// Hello is the first frame of each side (spec §3.3). Its shape is the same in all
+// versions, so that two programs can always tell each other why they part.
 type Hello struct {
-	Versions []uint64
-	Role     Role
-	Now      uint64  // Unix milliseconds
-	Boot     [8]byte // random at each start of the program
-	MaxFrame uint64  // bytes that this side accepts
-	Features []uint64
-	Agent    string // program and version, at most 64 bytes; the peer's text
+	Versions []uint64 // of the protocol, 1 to 8; the highest common one is spoken
+	Role     Role     // what the sender is
+	Now      uint64   // the sender's clock, Unix milliseconds
+	Boot     [8]byte  // random at each start of the program
+	MaxFrame uint64   // bytes that the sender accepts in one frame
+	Features []uint64 // at most 32; this version names none and ignores all
+	Agent    string   // program and version, at most 64 bytes; the peer's text
 }
 
 // Type returns TypeHello.
@@ -61,6 +62,8 @@ func (f *Hello) Weight() int { return 128 + 9*(len(f.Versions)+len(f.Features)) 
 
 func (f *Hello) String() string { return fmt.Sprintf("hello{%v %x}", f.Role, f.Boot) }
 
+// hello checks shapes only: what the values mean for the link, such as a clock
+// that is wrong or a max-frame that is too small, is the link's to say.
 func (d *decoder) hello() Frame {
 	d.fields(7)
 	f := &Hello{}

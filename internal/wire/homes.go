@@ -8,13 +8,17 @@ import (
 	"upsycle/internal/envelope"
 )
 
+// homesMax bounds the body in bytes: 12 keys and the rest need less than half.
 const homesMax = 1024
 
 // Homes is a client's signed word about where its mailboxes are (spec §6.1).
+//
+// Whoever makes one fills the fields, calls Encode and then sets Signed.Sig. One
+// that was parsed is never changed.
 type Homes struct {
-	Signed envelope.Signed
-	Client identity.Address
-	Epoch  uint64
+	Signed envelope.Signed    // what the client signs under LabelHomes
+	Client identity.Address   // who signs
+	Epoch  uint64             // rises at every change; at least Unix milliseconds
 	Homes  []identity.Address // at most 4
 	Former []identity.Address // at most 8: whom a new home must claim from
 }

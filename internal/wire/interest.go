@@ -35,17 +35,18 @@ func (f InterestFlags) String() string {
 	return s
 }
 
-// An InterestEntry is the new state of one target.
+// An InterestEntry is the new state of one target, whatever it was before.
 type InterestEntry struct {
 	Target envelope.Target
-	Flags  InterestFlags
-	Grant  *Grant // with Receiver for an address
+	Flags  InterestFlags // 0 removes the target
+	Grant  *Grant        // with Receiver for an address
 }
 
-// Interest tells a parent what is wanted below (spec §9.1).
+// Interest tells a parent what is wanted below (spec §9.1). It goes upwards only:
+// nothing that came from above enters it, so no interest can sustain itself.
 type Interest struct {
-	Root    identity.Address
-	Entries []InterestEntry
+	Root    identity.Address // the tree
+	Entries []InterestEntry  // 1 to EntriesMax
 }
 
 // Type returns TypeInterest.
@@ -98,10 +99,11 @@ type ElsewhereEntry struct {
 	Yes    bool
 }
 
-// Elsewhere tells a child that sends (spec §9.2).
+// Elsewhere tells a child that sends or holds whether anybody outside of it wants
+// a target (spec §9.2). Without it every message would climb to the root.
 type Elsewhere struct {
-	Root    identity.Address
-	Entries []ElsewhereEntry
+	Root    identity.Address // the tree
+	Entries []ElsewhereEntry // 1 to EntriesMax
 }
 
 // Type returns TypeElsewhere.

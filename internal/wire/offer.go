@@ -8,7 +8,8 @@ import (
 	"upsycle/internal/envelope"
 )
 
-// Prefix is the first half of an envelope id: a hint, never a proof.
+// Prefix is the first half of an envelope id: a hint, never a proof (spec §11.1).
+// Tables of what was seen or acknowledged use whole ids.
 type Prefix [16]byte
 
 // PrefixOf returns the prefix of an id.
@@ -22,11 +23,11 @@ const PullMax = 256
 
 // Offer names envelopes that its sender has, or knows who has (spec §11.1).
 type Offer struct {
-	Root   identity.Address
+	Root   identity.Address // the tree
 	Target envelope.Target
-	Deep   bool
-	OID    [8]byte
-	IDs    []Prefix
+	Deep   bool     // pass on even what you have: those behind may not
+	OID    [8]byte  // names the offer, so that it is passed on once
+	IDs    []Prefix // 1 to EntriesMax
 }
 
 // Type returns TypeOffer.
@@ -53,8 +54,8 @@ func (d *decoder) offer() Frame {
 
 // Pull asks for envelopes that were offered (spec §11.2).
 type Pull struct {
-	Hops uint64
-	IDs  []Prefix
+	Hops uint64   // what is left of its way, at most HopsMax
+	IDs  []Prefix // 1 to PullMax
 }
 
 // Type returns TypePull.
@@ -75,7 +76,8 @@ func (d *decoder) pull() Frame {
 	return &Pull{Hops: d.Uint(HopsMax), IDs: d.prefixes(PullMax)}
 }
 
-// Pulled answers a Pull with one envelope.
+// Pulled answers a Pull with one envelope (spec §11.2). It is taken only for an id
+// that was asked of that neighbour, and checked like any other.
 type Pulled struct {
 	Stamp    Stamp
 	Envelope *envelope.Envelope
@@ -99,7 +101,8 @@ func (d *decoder) pulled() Frame {
 	return &Pulled{Stamp: d.stamp(), Envelope: envelope.Read(&d.Reader, d.keys)}
 }
 
-// NoHave answers a Pull for what its sender cannot get.
+// NoHave answers a Pull for what its sender cannot get (spec §11.2); the asker
+// tries another provider.
 type NoHave struct{ IDs []Prefix }
 
 // Type returns TypeNoHave.

@@ -6,7 +6,8 @@ import (
 	"upsycle/internal/cbor"
 )
 
-// Ping asks for a Pong of the same number.
+// Ping asks for a Pong of the same number (spec §3.4). A link that answers no
+// ping is dead; the round trip is what a link's cost comes from.
 type Ping struct{ N uint64 }
 
 // Type returns TypePing.
@@ -25,7 +26,7 @@ func (d *decoder) ping() Frame {
 	return &Ping{d.Uint(anyUint)}
 }
 
-// Pong answers a Ping.
+// Pong answers a Ping. One that nobody asked for is ignored by the link.
 type Pong struct{ N uint64 }
 
 // Type returns TypePong.

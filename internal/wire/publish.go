@@ -7,7 +7,8 @@ import (
 	"upsycle/internal/envelope"
 )
 
-// Publish gives an envelope into the home's custody (spec §5.3).
+// Publish gives an envelope into the home's custody (spec §5.3). The decoder has
+// looked at its shape only: it may be forged, expired, or of a newer version.
 type Publish struct{ Envelope *envelope.Envelope }
 
 // Type returns TypePublish.
@@ -28,7 +29,8 @@ func (d *decoder) publish() Frame {
 	return &Publish{envelope.Read(&d.Reader, d.keys)}
 }
 
-// Published answers Publish. Code OK: the envelope is in custody.
+// Published answers Publish (spec §5.3). Code OK: the envelope is in custody. Any
+// other code is final for this envelope unless Code.Retry says so.
 type Published struct {
 	ID         envelope.ID
 	Code       Code
@@ -53,6 +55,8 @@ func (f *Published) Weight() int { return 64 }
 
 func (f *Published) String() string { return fmt.Sprintf("published{%v %v}", f.ID, f.Code) }
 
+// published refuses a retry-after of 0: null says the same, and each value has
+// one form only (spec §2.3).
 func (d *decoder) published() Frame {
 	d.fields(3)
 	f := &Published{ID: d.id(), Code: d.code()}

@@ -7,7 +7,8 @@ import (
 	"upsycle/internal/cbor"
 )
 
-// Retract takes an announcement back (spec §8.2).
+// Retract takes an announcement back (spec §8.2): its sender has lost its way to
+// the root, or the root no longer counts.
 type Retract struct{ Root identity.Address }
 
 // Type returns TypeRetract.
@@ -26,7 +27,8 @@ func (d *decoder) retract() Frame {
 	return &Retract{d.key()}
 }
 
-// Graft says: you are my parent in this tree (spec §8.4).
+// Graft says: you are my parent in this tree (spec §8.4). The sender's interest
+// follows it, against an empty state.
 type Graft struct{ Root identity.Address }
 
 // Type returns TypeGraft.
@@ -45,7 +47,8 @@ func (d *decoder) graft() Frame {
 	return &Graft{d.key()}
 }
 
-// Prune says: you are my parent in this tree no more (spec §8.4).
+// Prune says: you are my parent in this tree no more (spec §8.4). Apart from the
+// end of the link it is the only thing that ends a child's entry.
 type Prune struct{ Root identity.Address }
 
 // Type returns TypePrune.
@@ -67,8 +70,8 @@ func (d *decoder) prune() Frame {
 // SeqReq asks the root to raise its number to Want (spec §8.3).
 type SeqReq struct {
 	Root identity.Address
-	Want uint64
-	Hops uint64
+	Want uint64 // below 2^62
+	Hops uint64 // what is left of its way, at most SeqReqHopsMax
 }
 
 // SeqReqHopsMax is how far a SeqReq travels.

@@ -17,13 +17,16 @@ const (
 )
 
 // Subscribe asks for what is sent to a target (spec §5.2).
+//
+// An address is subscribed to with its grant, a group without; the decoder takes
+// either for both, since a missing grant has a code of its own (NoGrant).
 type Subscribe struct {
-	Ref      uint64
+	Ref      uint64 // the client's number for the answer
 	Target   envelope.Target
 	Mode     Mode
-	HasSince bool
+	HasSince bool   // false: from now on
 	Since    uint64 // Unix milliseconds, where HasSince
-	Grant    *Grant // always for an address, nil for a group
+	Grant    *Grant // nil where none came
 }
 
 // Type returns TypeSubscribe.
@@ -59,9 +62,10 @@ func (d *decoder) subscribe() Frame {
 	return f
 }
 
-// Subscribed answers Subscribe and Unsubscribe.
+// Subscribed answers Subscribe and Unsubscribe (spec §5.2). OK means that the
+// subscription is as durable as the home's store.
 type Subscribed struct {
-	Ref  uint64
+	Ref  uint64 // the one that is answered
 	Code Code
 }
 
@@ -83,7 +87,8 @@ func (d *decoder) subscribed() Frame {
 	return &Subscribed{Ref: d.Uint(anyUint), Code: d.code()}
 }
 
-// Unsubscribe ends a subscription; Subscribed answers it.
+// Unsubscribe ends a subscription; Subscribed answers it (spec §5.2). It is OK to
+// end what does not exist.
 type Unsubscribe struct {
 	Ref    uint64
 	Target envelope.Target

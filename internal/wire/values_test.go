@@ -33,7 +33,8 @@ func list(n int, item []byte) []byte {
 	return b
 }
 
-// spec §3.3, §5, §8–§11: each field at its limit and one beyond it.
+// spec §3.3, §3.4, §5.1, §5.2, §5.3, §5.4, §5.5, §8.1, §8.3, §9.1, §9.2, §10.1,
+// §11.1, §11.2: each field at its limit and one beyond it.
 func TestRanges(t *testing.T) {
 	e, root := testEnvelope(t), addr(t, 3)
 	hello := &Hello{Versions: []uint64{1}, Agent: "a"}
