@@ -125,12 +125,29 @@ func goodEnvelopes(s *set) {
 	}
 }
 
+// A fault of an envelope: the code, and what is wrong.
+type envelopeFault struct {
+	name    string
+	code    int
+	comment string
+	data    []byte
+}
+
 func brokenEnvelopes(s *set) {
-	own, writer := ownMessage(), writerMessage()
-	good := own.bytes()
-	header := own.headerBytes()
+	for _, list := range [][]envelopeFault{signatureFaults(), headerFaults(), shapeFaults()} {
+		for _, c := range list {
+			s.bad("envelope", c.name, c.code, c.comment, c.data)
+		}
+	}
+}
+
+// put encodes an envelope from parts that may be anything.
+func put(header, sig, cert, body []byte) []byte { return arr(str(header), str(sig), cert, str(body)) }
+
+func signatureFaults() []envelopeFault {
+	own := ownMessage()
+	good, header := own.bytes(), own.headerBytes()
 	sig := own.signer.Sign(identity.LabelEnvelope, header)
-	put := func(h, sig, cert, body []byte) []byte { return arr(str(h), str(sig), cert, str(body)) }
 	highS := append([]byte(nil), sig[:]...)
 	addL(highS[32:])
 	grant := own.signer.Sign(identity.LabelGrant, header)
@@ -140,19 +157,8 @@ func brokenEnvelopes(s *set) {
 		b[at] ^= 1
 		return b
 	}
-	naked := writerMessage().set(11, null())
-	naked.cert = null()
-	extra := ownMessage()
-	extra.certify(certBody(pub(1), pub(1), certFrom, certTo, 3))
-	mail := mailMessage()
-	mail.certify(certBody(pub(9), pub(2), certFrom, certTo, 3))
-	headAt := 3 // array, byte string head of two bytes: 0x58 n
-	for _, c := range []struct {
-		name    string
-		code    int
-		comment string
-		data    []byte
-	}{
+	const headAt = 3 // the array's head, and two bytes of the header's
+	return []envelopeFault{
 		{"sig-flipped-r", 6, "one bit of R flipped", flip(headAt + len(header) + 2)},
 		{"sig-flipped-s", 6, "one bit of S flipped", flip(headAt + len(header) + 2 + 40)},
 		{"sig-high-s", 6, "S + l, the same point in another form", put(header, highS, null(), own.body)},
@@ -171,6 +177,13 @@ func brokenEnvelopes(s *set) {
 		{"body-claim", 3, "a body that claims 1 MiB and a byte; the bytes are not there", cat(unhex("84"), str(header), str(sig[:]), null(), unhex("5a00100001"))},
 		{"body-claim-4gib", 3, "a body that claims 4 GiB", cat(unhex("84"), str(header), str(sig[:]), null(), unhex("5b0000000100000000"))},
 		{"body-claim-fits", 1, "a body that claims 1 MiB; the bytes are not there", cat(unhex("84"), str(header), str(sig[:]), null(), unhex("5a00100000"))},
+	}
+}
+
+func headerFaults() []envelopeFault {
+	own := ownMessage()
+	header := own.headerBytes()
+	return []envelopeFault{
 		{"header-too-large", 3, "a header of 513 bytes", own.around(make([]byte, 513))},
 		{"header-claim", 3, "a header that claims 4 GiB", unhex("84 5b0000000100000000")},
 		{"header-512", 1, "a header of 512 bytes that is none", own.around(make([]byte, 512))},
@@ -186,10 +199,24 @@ func brokenEnvelopes(s *set) {
 		{"ttl-over", 1, "a life above 30 days", ownMessage().set(8, num(2_592_001)).bytes()},
 		{"key-small", 1, "a writer of small order", ownMessage().set(3, str(smallOrder()[1].key)).bytes()},
 		{"key-not-canonical", 1, "a group that is not canonical", ownMessage().set(2, str(bytes.Repeat([]byte{0xff}, 32))).bytes()},
+	}
+}
+
+func shapeFaults() []envelopeFault {
+	own, writer := ownMessage(), writerMessage()
+	good, header := own.bytes(), own.headerBytes()
+	sig := own.signer.Sign(identity.LabelEnvelope, header)
+	naked := writerMessage().set(11, null())
+	naked.cert = null()
+	extra := ownMessage()
+	extra.certify(certBody(pub(1), pub(1), certFrom, certTo, 3))
+	mail := mailMessage()
+	mail.certify(certBody(pub(9), pub(2), certFrom, certTo, 3))
+	return []envelopeFault{
 		{"no-cert", 1, "a writer without a certificate", naked.bytes()},
 		{"cert-for-own", 1, "a certificate though the group signs itself", extra.bytes()},
 		{"cert-for-mail", 1, "a certificate on mail", mail.bytes()},
-		{"cert-in-header-only", 1, "the header names a certificate that is not there", arr(with([][]byte{str(writer.headerBytes()), str(sig[:]), null(), str(writer.body)}, 2, null())...)},
+		{"cert-in-header-only", 1, "the header names a certificate that is not there", put(writer.headerBytes(), sig[:], null(), writer.body)},
 		{"cert-in-envelope-only", 1, "a certificate that the header does not name", put(header, sig[:], writer.cert, own.body)},
 		{"fields-3", 1, "three fields", arr(str(header), str(sig[:]), null())},
 		{"fields-5", 1, "five fields", arr(str(header), str(sig[:]), null(), str(own.body), null())},
@@ -198,8 +225,6 @@ func brokenEnvelopes(s *set) {
 		{"long-array", 1, "the array's head in two bytes", cat(unhex("9804"), good[1:])},
 		{"long-bytes", 1, "the header's length in three bytes", cat(unhex("84 5900"), good[2:])},
 		{"version-2-trailing", 1, "a newer version does not excuse a byte after the envelope", append(ownMessage().set(0, num(2)).bytes(), 0)},
-	} {
-		s.bad("envelope", c.name, c.code, c.comment, c.data)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,7 +27,7 @@ type fault struct {
 // frameVectors covers spec §3.2 to §3.4, §5 and §8 to §11: each frame as it
 // should be, with a field less and more, and one fault of each kind in each field.
 func frameVectors(s *set) {
-	for _, sh := range append(linkShapes(), append(attachShapes(), backboneShapes()...)...) {
+	for _, sh := range slices.Concat(linkShapes(), attachShapes(), treeShapes(), dataShapes()) {
 		good := arr(sh.fields...)
 		s.ok("frame", sh.name, "as it should be", good)
 		for _, v := range sh.also {
@@ -188,14 +189,11 @@ func ranges(n int) []byte {
 	return arr(list...)
 }
 
-func backboneShapes() []shape {
+func treeShapes() []shape {
 	root, small := str(pub(3)), str(smallOrder()[0].key)
-	env := ownMessage().bytes()
-	stamp := arr(str(pub(3)), num(noon))
 	hop := arr(root, num(0), zeros(64))
 	entry := arr(num(0), str(pub(1)), num(1), null())
 	where := arr(num(0), str(pub(1)), num(1))
-	p := zeros(16)
 	rootOnly := func(name string, n uint64) shape {
 		return shape{name: name, fields: [][]byte{num(n), root}, faults: []fault{{"root-small", 1, small, "a root of small order"}, {"root-31", 1, zeros(31), "a key of 31 bytes"}}}
 	}
@@ -234,6 +232,15 @@ func backboneShapes() []shape {
 				{"yes-2", 2, arr(arr(num(0), str(pub(1)), num(2))), "neither yes nor no"}, {"yes-true", 2, arr(arr(num(0), str(pub(1)), unhex("f5"))), "true for 1"},
 			},
 		},
+	}
+}
+
+func dataShapes() []shape {
+	root, small := str(pub(3)), str(smallOrder()[0].key)
+	env := ownMessage().bytes()
+	stamp := arr(str(pub(3)), num(noon))
+	p := zeros(16)
+	return []shape{
 		{
 			name: "data", fields: [][]byte{num(39), root, num(0), stamp, env},
 			also: []fault{{"hops-48", 2, num(48), "as far as it goes"}},
