@@ -1,0 +1,304 @@
+package backbone
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"upsycle/identity"
+	"upsycle/internal/directory"
+	"upsycle/internal/envelope"
+	"upsycle/internal/gate"
+	"upsycle/internal/machine"
+	"upsycle/internal/ordered"
+	"upsycle/internal/wire"
+)
+
+// epoch is when the tests' time begins, in Unix milliseconds.
+const epoch = 1_767_225_600_000
+
+// A network is a few cores in virtual time, joined by links with a latency of 5
+// ms. Everything is real but the sockets: keys, signatures, trees, gates.
+type network struct {
+	t      *testing.T
+	now    int64
+	nodes  []*core
+	queue  ordered.Agenda[func()]
+	links  map[[2]int]*cable
+	last   machine.LinkID
+	tap    func(from, to *core, f wire.Frame) // every frame that is sent
+	hold   bool                               // Stored is not answered
+	filter func(from, to *core, f wire.Frame) bool
+}
+
+type cable struct {
+	a, b *core
+	id   machine.LinkID
+	up   bool
+}
+
+// A core is one backbone with what a router puts around it.
+type core struct {
+	net  *network
+	name string
+	key  identity.Key
+	desk machine.Desk
+	gate *gate.Gate
+	dir  *directory.Directory
+	b    *Backbone
+
+	taken     map[envelope.ID]wire.Code
+	delivered []envelope.ID
+	counts    [machine.ReportEvents]int
+	closed    []machine.Close
+	withheld  []machine.Token
+}
+
+func (c *core) Taken(_ int64, id envelope.ID, code wire.Code, _ uint64) { c.taken[id] = code }
+
+func (c *core) Deliver(_ int64, a gate.Admitted) {
+	c.delivered = append(c.delivered, a.Envelope().ID)
+}
+
+func testKey(n int) identity.Key {
+	var seed [32]byte
+	binary.BigEndian.PutUint64(seed[:], uint64(n)+1)
+	k, err := identity.NewKey(seed[:])
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// newNetwork makes cores A, B, C … that all know each other, and no links yet.
+func newNetwork(t *testing.T, size int) *network {
+	n := &network{t: t, now: epoch, links: make(map[[2]int]*cable)}
+	var peers []identity.Address
+	for i := range size {
+		peers = append(peers, testKey(i).Address())
+	}
+	for i := range size {
+		c := &core{net: n, name: string(rune('A' + i)), key: testKey(i), dir: directory.New(), taken: make(map[envelope.ID]wire.Code)}
+		c.gate = gate.New(gate.Config{Self: c.key.Address(), Role: wire.Core, Peers: peers}, &c.desk)
+		c.desk.Begin(nil)
+		c.b = New(Config{Self: c.key.Address(), CanRoot: true, Seed: uint64(i)}, &c.desk, c.gate, c.dir, n.now)
+		c.b.Bind(c)
+		n.nodes = append(n.nodes, c)
+		c.carryOut()
+	}
+	return n
+}
+
+// do runs one input of a core and carries out what it asks for.
+func (c *core) do(f func(now int64)) {
+	c.desk.Begin(nil)
+	f(c.net.now)
+	c.b.Flush(c.net.now)
+	c.carryOut()
+}
+
+func (c *core) carryOut() {
+	for _, e := range c.desk.End() {
+		c.effect(e)
+	}
+}
+
+func (c *core) effect(e machine.Effect) {
+	n := c.net
+	switch e := e.(type) {
+	case machine.Send:
+		c.send(e)
+	case machine.Verify:
+		failed := -1
+		for i, claim := range e.Claims {
+			if !claim.Holds() {
+				failed = i
+				break
+			}
+		}
+		n.after(1, func() { c.do(func(now int64) { c.verified(now, e.Token, failed) }) })
+	case machine.Sign:
+		sig := c.key.Sign(e.Label, e.Body)
+		n.after(1, func() { c.do(func(now int64) { c.b.Signed(now, e.Token, sig) }) })
+	case machine.Store:
+		if e.Token != 0 && n.hold {
+			c.withheld = append(c.withheld, e.Token)
+		} else if e.Token != 0 {
+			n.after(1, func() { c.do(func(now int64) { c.b.Stored(now, e.Token, nil) }) })
+		}
+	case machine.Report:
+		c.counts[e.Event] += max(1, e.Count)
+	case machine.Close:
+		c.closed = append(c.closed, e)
+	}
+}
+
+func (c *core) verified(now int64, t machine.Token, failed int) {
+	if t.Owner() != machine.OwnerGate {
+		c.b.Verified(now, t, failed)
+		return
+	}
+	for _, v := range c.gate.Verified(now, t, failed) {
+		c.b.Verdict(now, v)
+	}
+}
+
+// send brings a frame to the other end, encoded and decoded on the way.
+func (c *core) send(e machine.Send) {
+	n := c.net
+	k := n.cable(e.Link)
+	if k == nil || !k.up {
+		return
+	}
+	to := k.b
+	if to == c {
+		to = k.a
+	}
+	if n.tap != nil {
+		n.tap(c, to, e.Frame)
+	}
+	if n.filter != nil && !n.filter(c, to, e.Frame) {
+		return
+	}
+	b := e.Frame.AppendTo(nil)
+	if len(b) > e.Frame.Weight() {
+		n.t.Errorf("%v weighs %d, is %d bytes", e.Frame, e.Frame.Weight(), len(b))
+	}
+	n.after(5, func() {
+		c.do(func(now int64) { c.b.Drained(now, e.Link, e.Class, e.Frame.Weight()) })
+		if !k.up {
+			return
+		}
+		f, err := wire.Decode(b, nil)
+		if err != nil {
+			n.t.Fatalf("%s sent what cannot be read: %v: %v", c.name, e.Frame, err)
+		}
+		to.do(func(now int64) { to.b.Frame(now, e.Link, f) })
+	})
+}
+
+func (n *network) cable(id machine.LinkID) *cable {
+	for _, k := range n.links {
+		if k.id == id {
+			return k
+		}
+	}
+	return nil
+}
+
+func (n *network) after(ms int64, f func()) { n.queue.Put(n.now+ms, f) }
+
+// run lets ms milliseconds pass.
+func (n *network) run(ms int64) {
+	end := n.now + ms
+	for {
+		at, who := n.next()
+		if at > end {
+			break
+		}
+		n.now = max(n.now, at)
+		if who != nil {
+			who.do(who.b.Tick)
+			continue
+		}
+		if f, ok := n.queue.Pop(n.now); ok {
+			f()
+		}
+	}
+	n.now = end
+}
+
+// next returns the earliest of what is due, and whose tick it is.
+func (n *network) next() (int64, *core) {
+	at, ok := n.queue.Next()
+	if !ok {
+		at = 1 << 62
+	}
+	var who *core
+	for _, c := range n.nodes {
+		if d := c.b.Deadline(); d != 0 && d < at {
+			at, who = d, c
+		}
+	}
+	return at, who
+}
+
+func (n *network) core(name string) *core { return n.nodes[name[0]-'A'] }
+
+// link joins two cores, "AB".
+func (n *network) link(pairs ...string) {
+	for _, p := range pairs {
+		a, b := n.core(p[:1]), n.core(p[1:])
+		n.last++
+		k := &cable{a: a, b: b, id: n.last, up: true}
+		n.links[[2]int{int(p[0]), int(p[1])}] = k
+		for _, ends := range [][2]*core{{a, b}, {b, a}} {
+			ev := machine.LinkUp{Link: k.id, Peer: ends[1].key.Address(), Role: wire.Core, RTT: 10}
+			ends[0].do(func(now int64) {
+				if code := ends[0].gate.LinkUp(now, ev); code != wire.OK {
+					n.t.Fatalf("link refused: %v", code)
+				}
+				ends[0].b.LinkUp(now, ev)
+			})
+		}
+	}
+}
+
+// cut ends a link; both ends know at once.
+func (n *network) cut(pair string) {
+	k := n.links[[2]int{int(pair[0]), int(pair[1])}]
+	k.up = false
+	for _, c := range []*core{k.a, k.b} {
+		c.do(func(now int64) {
+			c.b.LinkDown(now, k.id)
+			c.gate.LinkDown(k.id)
+		})
+	}
+}
+
+// group is the target that most tests use; its own key signs.
+var groupKey = testKey(1000)
+
+func groupTarget() envelope.Target {
+	return envelope.Target{Kind: envelope.Group, To: groupKey.Address()}
+}
+
+// message makes the n-th envelope of the group.
+func (n *network) message(i int) *envelope.Envelope {
+	e, err := envelope.Sign(envelope.Header{
+		Target: groupTarget(), First: uint64(i), Count: 1, Time: uint64(n.now), TTL: 86400, Flags: envelope.Plain,
+	}, nil, envelope.PlainBody([][]byte{fmt.Append(nil, "message ", i)}), groupKey)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return e
+}
+
+// publish gives an envelope into a core's custody, as its home would.
+func (c *core) publish(e *envelope.Envelope) envelope.ID {
+	c.do(func(now int64) { c.b.Take(now, c.gate.Own(e)) })
+	return e.ID
+}
+
+func (c *core) want(t envelope.Target, g *wire.Grant) {
+	c.do(func(now int64) { c.b.Want(now, t, g) })
+}
+
+// got counts how often an id was delivered.
+func (c *core) got(id envelope.ID) int {
+	n := 0
+	for _, d := range c.delivered {
+		if d == id {
+			n++
+		}
+	}
+	return n
+}
+
+// grant makes a grant of key to a router that ends after life milliseconds.
+func grant(key identity.Key, router identity.Address, notAfter int64) *wire.Grant {
+	g := &wire.Grant{Address: key.Address(), Router: router, NotAfter: uint64(notAfter)}
+	g.Encode()
+	g.Signed.Sig = key.Sign(identity.LabelGrant, g.Signed.Body)
+	return g
+}
