@@ -10,10 +10,7 @@ import (
 
 // Tick does what is due at now.
 func (f *Forest) Tick(now int64) {
-	f.raiseWanted(now)
-	if f.own.running && !f.own.raising && now >= f.own.refresh {
-		f.raise(now, f.own.seq+1)
-	}
+	f.raiseDue(now)
 	for _, t := range slices.Clone(f.trees) {
 		f.tickTree(now, t)
 	}
@@ -29,9 +26,6 @@ func (f *Forest) Deadline() int64 {
 	e := earliest(0)
 	e.add(f.electAt())
 	e.add(f.own.raiseAt())
-	if f.own.running && !f.own.raising {
-		e.add(f.own.refresh)
-	}
 	for _, t := range f.trees {
 		t.deadlines(&e)
 	}
@@ -48,6 +42,9 @@ func (e *earliest) add(at int64) {
 	}
 }
 
+// tickTree does what is due in one tree: the ends of announcements (AGE), WAIT and
+// the next question (both by choose), gather, SETTLE, and T8. HOLD and the end of
+// announcing are finish's.
 func (f *Forest) tickTree(now int64, t *tree) {
 	for _, s := range t.slots {
 		if s.advert != nil && now >= s.expiry() {
@@ -75,6 +72,7 @@ func (t *tree) deadlines(e *earliest) {
 		if s.advert != nil {
 			e.add(s.expiry())
 		}
+		// Who waits for a signature needs no Tick: Signed comes.
 		if t.telling && s.told != t.version && s.token == 0 {
 			e.add(s.saidAt + gather)
 		}
@@ -114,7 +112,8 @@ func (f *Forest) leave(t *tree) {
 	f.changed(Change{Kind: Left, Root: t.root})
 }
 
-// uproot removes a tree from all tables.
+// uproot removes a tree from all tables. Signatures that are being made for it
+// will find nobody.
 func (f *Forest) uproot(t *tree) {
 	for _, s := range t.slots {
 		s.gone = true
@@ -135,7 +134,8 @@ func (f *Forest) room(now int64, root identity.Address) bool {
 	return outranks(rankOf(root), worst.rank) && f.past.room()
 }
 
-// makeRoom is room, and pushes the worst out if it must.
+// makeRoom is room, and pushes the worst out if it must. Nobody is pushed out for
+// what was not checked.
 func (f *Forest) makeRoom(now int64, root identity.Address) bool {
 	if !f.room(now, root) {
 		return false
@@ -172,7 +172,9 @@ func (f *Forest) pushOut(now int64, t *tree) {
 	f.changed(Change{Kind: Left, Root: t.root})
 }
 
-// A past holds the fds of trees that were pushed out, the next to end first.
+// A past holds the fds of trees that were pushed out, the next to end first: all
+// live equally long. A root that is stored again takes its fd back, so a crowd of
+// would-be roots cannot make this router forget what it announced.
 type past struct {
 	list []memory
 }

@@ -52,7 +52,7 @@ func (f *Forest) tell(now int64, t *tree, s *slot) {
 	case s.token != 0: // onSigned looks again
 	case now < s.saidAt+gather: // Tick looks again
 	default:
-		f.fix(now, t, s)
+		f.fix(t, s)
 	}
 }
 
@@ -68,14 +68,11 @@ func (f *Forest) takeBack(t *tree, s *slot) {
 // fix decides what is going to be signed for one neighbour. From here on this
 // router must not choose anything that is not better: fd changes here, in T4's one
 // step, and never later than the sending (I3).
-func (f *Forest) fix(now int64, t *tree, s *slot) {
+func (f *Forest) fix(t *tree, s *slot) {
 	if t.rung.seq > t.fd.seq {
 		t.fd = t.rung
 	} else {
 		t.fd.metric = min(t.fd.metric, t.rung.metric)
-	}
-	if t.newer != 0 && f.cheapest(now, t, t.rung.seq+1) == nil {
-		t.newer = 0 // whoever had the newer number is not feasible any more: a break
 	}
 	body := wire.HopBody(t.via.tail, f.cfg.Self, uint64(t.rung.metric), s.nb.peer)
 	s.token = f.desk.Sign(machine.OwnerTree, identity.LabelHop, body)

@@ -6,12 +6,15 @@ import (
 	"upsycle/internal/wire"
 )
 
-// A check is a question to Verify about the signatures of one announcement.
+// A check is a question to Verify about the signatures of one announcement. Of one
+// neighbour and root at most one is under way: what comes meanwhile waits, and only
+// the newest of it, so a flood of announcements costs no more than the last.
 type check struct {
 	nb     *neighbour
 	advert *advert
 	prints []identity.Hash // of what was asked, in order
 	stale  bool            // something newer came: the answer is only good for the charge
+	next   *advert         // to be checked when the answer is there, or nil
 }
 
 // check has the signatures of a checked that are not known to hold yet. An
@@ -27,23 +30,27 @@ func (f *Forest) check(now int64, nb *neighbour, a *advert) {
 			c.prints = append(c.prints, a.tail)
 		}
 	}
-	if len(asked) == 0 {
+	root := a.frame.Root
+	a.checking = len(asked) > 0
+	if !a.checking {
 		a.checked = true
 		f.onProven(now, nb, a)
 		return
 	}
-	a.checking = true
-	nb.checks[a.frame.Root] = c
+	if before := nb.checks[root]; before != nil {
+		before.stale, before.next = true, a
+		return
+	}
+	nb.checks[root] = c
 	f.checks[f.desk.Verify(machine.OwnerTree, nb.link, asked...)] = c
 }
 
-// supersede drops what waits for its check. The question stays on record, so that
-// a bad signature is charged all the same: nobody gets checks for free by sending
-// the next announcement fast enough.
+// supersede drops what waits for its check. The question that is under way stays
+// on record, so that a bad signature is charged all the same: nobody gets checks
+// for free by sending the next announcement fast enough.
 func (f *Forest) supersede(nb *neighbour, root identity.Address) {
 	if c := nb.checks[root]; c != nil {
-		c.stale = true
-		delete(nb.checks, root)
+		c.stale, c.next = true, nil
 	}
 }
 
@@ -52,27 +59,37 @@ func (f *Forest) onVerified(now int64, token machine.Token, failed int) {
 	if !ok {
 		return
 	}
+	root := c.advert.frame.Root
 	delete(f.checks, token)
+	delete(c.nb.checks, root)
 	c.advert.checking = false
-	good := len(c.prints)
+	f.learn(c, failed)
 	if failed >= 0 {
-		good = min(failed, good)
 		f.charge(now, c.nb, wire.BadSignature, "a signature of an announcement does not hold")
 	}
-	for _, p := range c.prints[:good] {
+	switch {
+	case c.nb.gone:
+	case c.next != nil:
+		f.check(now, c.nb, c.next)
+	case c.stale:
+	case failed >= 0:
+		f.withdraw(now, c.nb, root) // it counts as a retraction
+	default:
+		c.advert.checked = true
+		f.onProven(now, c.nb, c.advert)
+	}
+}
+
+// learn remembers the signatures that were found to hold: all, or those before
+// the first that does not.
+func (f *Forest) learn(c *check, failed int) {
+	good := c.prints
+	if failed >= 0 {
+		good = good[:min(failed, len(good))]
+	}
+	for _, p := range good {
 		f.proven.add(p)
 	}
-	if c.stale || c.nb.gone {
-		return
-	}
-	root := c.advert.frame.Root
-	delete(c.nb.checks, root)
-	if failed >= 0 {
-		f.withdraw(now, c.nb, root) // it counts as a retraction
-		return
-	}
-	c.advert.checked = true
-	f.onProven(now, c.nb, c.advert)
 }
 
 // A claimSet remembers signatures that hold, each by the hash that stands for it

@@ -9,10 +9,11 @@ import (
 
 // A ballot is what R3 watches.
 type ballot struct {
-	share int64 // this router's rank in 2^-32 of all ranks
-	none  spell // no root is usable
-	few   spell // fewer than three usable ones have a better rank
-	many  spell // three or more have
+	rank  identity.Hash // this router's
+	share int64         // the same, in 2^-32 of all ranks
+	none  spell         // no root is usable
+	few   spell         // fewer than three usable ones have a better rank
+	many  spell         // three or more have
 }
 
 // A spell is a condition and since when it has held without a break.
@@ -80,13 +81,12 @@ func (f *Forest) electAt() int64 {
 // usableRoots counts the usable roots, and those with a better rank than this
 // router's.
 func (f *Forest) usableRoots() (all, better int) {
-	own := rankOf(f.cfg.Self)
 	for _, t := range f.trees {
 		if !t.usable {
 			continue
 		}
 		all++
-		if t.root != f.cfg.Self && outranks(t.rank, own) {
+		if t.root != f.cfg.Self && outranks(t.rank, f.ballot.rank) {
 			better++
 		}
 	}

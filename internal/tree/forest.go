@@ -82,7 +82,7 @@ type neighbour struct {
 	peer   identity.Address
 	cost   int64
 	gone   bool
-	checks map[identity.Address]*check // the newest announcement that waits for its check, by root
+	checks map[identity.Address]*check // under way, by root
 }
 
 // A rung is how far a router stands from a root: the number that the root gave out
@@ -119,10 +119,12 @@ type tree struct {
 	version uint64 // of what they are told
 	dirty   bool   // some may be behind
 
-	asking bool  // T5: a question is planned at askAt
-	asked  int   // questions since reach was lost
-	askAt  int64 // not before
-	passAt int64 // T6: no question is passed on before
+	asking bool   // T5: the next round of questions is planned at askAt
+	asked  int    // rounds since reach was lost
+	askAt  int64  // no round before
+	width  int    // neighbours asked in the present round
+	round  uint64 // its number
+	passAt int64  // T6: no question is passed on before
 }
 
 // A slot is what one neighbour and this router told each other in one tree.
@@ -132,6 +134,7 @@ type slot struct {
 	seq    int64   // the highest number that it announced on this link
 	heard  int64   // and when first
 
+	round     uint64        // T5: of the last question to it
 	told      uint64        // the version that it knows
 	announced bool          // whether it was told more than a retraction
 	saidAt    int64         // when it was last told
@@ -150,7 +153,8 @@ func New(cfg Config, desk *machine.Desk, now int64) *Forest {
 		signing: make(map[machine.Token]*signing),
 		proven:  newClaimSet(),
 	}
-	f.ballot.share = shareOf(rankOf(cfg.Self))
+	f.ballot.rank = rankOf(cfg.Self)
+	f.ballot.share = shareOf(f.ballot.rank)
 	f.finish(now)
 	return f
 }

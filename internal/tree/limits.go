@@ -44,7 +44,7 @@ const (
 // Bounds; docs/limits.md has the reasons.
 const (
 	rootsCounting = 3             // R2
-	rootsStored   = 16            // R1: automatic roots that are remembered, the worst rank goes first
+	rootsStored   = 16            // R1: automatic roots that are stored, the worst rank goes first; this router itself always has a place
 	pastMax       = 1_024         // fds of roots that were pushed out
 	waitingMax    = 32            // announcements of unknown roots of one neighbour that wait for their check
 	chainMax      = wire.ChainMax // CHAIN: keys in an announcement

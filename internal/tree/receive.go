@@ -150,14 +150,13 @@ func (f *Forest) onProven(now int64, nb *neighbour, a *advert) {
 // never falls with honest routers; one that does is as good as a retraction, or a
 // root's death could be hidden for ever behind old announcements.
 func (f *Forest) store(now int64, t *tree, s *slot, a *advert) {
-	switch {
-	case a.rung.seq < s.seq || s == t.parent && a.rung.seq < t.rung.seq:
-		s.advert = nil
-	case a.rung.seq > s.seq:
+	if a.rung.seq > s.seq {
 		s.seq, s.heard = a.rung.seq, now
-		s.advert = a
-	default:
-		s.advert = a
+	}
+	fell := a.rung.seq < s.seq || s == t.parent && a.rung.seq < t.rung.seq
+	s.advert = a
+	if fell || now >= s.expiry() { // it may have ended while it was being checked
+		s.advert = nil
 	}
 	f.choose(now, t)
 }

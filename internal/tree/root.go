@@ -63,7 +63,7 @@ func (f *Forest) onRaised(now int64, g *signing, sig identity.Signature) {
 	t.rung = rung{g.seq, 0}
 	t.version++
 	t.dirty = true
-	f.raiseWanted(now)
+	f.raiseDue(now)
 }
 
 // onWant is T6 at the root.
@@ -72,22 +72,25 @@ func (f *Forest) onWant(now, want int64) {
 		return
 	}
 	f.own.want = max(f.own.want, want)
-	f.raiseWanted(now)
+	f.raiseDue(now)
 }
 
-// raiseWanted raises the number if somebody asked for a higher one, but not more
-// often than T6 allows; Tick comes back to what is left.
-func (f *Forest) raiseWanted(now int64) {
+// raiseDue raises the number if somebody asked for a higher one, though not more
+// often than T6 allows, or if it is time to (T8). Tick comes back to what is left.
+func (f *Forest) raiseDue(now int64) {
 	if at := f.own.raiseAt(); at != 0 && now >= at {
 		f.raise(now, max(f.own.seq+1, f.own.want))
 	}
 }
 
-// raiseAt is when the number that was asked for may be given out; 0: none was, or
-// a new number is on its way.
+// raiseAt is when the next number is given out; 0: this router is no root, or a
+// number is on its way.
 func (o *ownRoot) raiseAt() int64 {
-	if !o.running || o.raising || o.want <= o.seq {
+	switch {
+	case !o.running || o.raising:
 		return 0
+	case o.want <= o.seq:
+		return o.refresh
 	}
 	last := o.raised[(o.raises+raiseMany-1)%raiseMany]
 	first := o.raised[o.raises%raiseMany] // the tenth last, once there were ten

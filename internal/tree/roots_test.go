@@ -60,7 +60,10 @@ func TestTwoRouters(t *testing.T) {
 	for seed := range uint64(20) {
 		w := mesh(t, seed, 2)
 		w.bootAll()
-		w.wait("both", 25_050, func() bool { return w.agreement() == "" && w.running() == 2 })
+		took := w.wait("both", 25_050, func() bool { return w.agreement() == "" && w.running() == 2 })
+		if took < upFirst+startFew {
+			t.Errorf("seed %d: the second starts after %d ms, before links had time to come up", seed, took)
+		}
 	}
 }
 

@@ -6,39 +6,36 @@ import (
 )
 
 // ask is the second half of T5. The neighbours may have good ways that must not be
-// taken before the root has raised its number; those two that are nearest to it are
-// asked to have that done. Whom nobody checked yet has no influence, not even this
-// one, and is checked first.
+// taken before the root has raised its number; the two that are nearest to it are
+// asked to have that done, in rounds. Whom nobody checked yet has no influence, not
+// even this one: it is checked first, and asked in the same round if it passes.
 func (f *Forest) ask(now int64, t *tree) {
-	if now < t.askAt {
-		return
+	if now >= t.askAt {
+		t.asking, t.width = false, 0 // a round begins when somebody is asked
 	}
-	t.asking = false
 	first, second := nearest(t)
 	for _, s := range [askWidth]*slot{first, second} {
-		if s == nil {
-			continue
+		if s != nil && !t.reach {
+			f.askOne(now, t, s)
 		}
-		if !s.advert.checked {
-			f.checkStored(now, s)
-			if t.reach || now < t.askAt {
-				return // the check was answered from memory and has led here again
-			}
-			continue
-		}
-		f.desk.Send(s.nb.link, machine.Control, &wire.SeqReq{Root: t.root, Want: uint64(t.fd.seq + 1), Hops: wire.SeqReqHopsMax})
-		t.asking = true
-	}
-	if t.asking {
-		t.askAt = now + askFirst<<min(t.asked, askDoublings)
-		t.asked++
 	}
 }
 
-func (f *Forest) checkStored(now int64, s *slot) {
-	if !s.advert.checking {
-		f.check(now, s.nb, s.advert)
+func (f *Forest) askOne(now int64, t *tree, s *slot) {
+	if s.advert != nil && !s.advert.checked && !s.advert.checking {
+		f.check(now, s.nb, s.advert) // may be answered from memory, and lead here again
 	}
+	if s.advert == nil || !s.advert.checked || t.width == askWidth || t.width > 0 && s.round == t.round {
+		return
+	}
+	if t.width == 0 {
+		t.asking, t.askAt = true, now+askFirst<<min(t.asked, askDoublings)
+		t.asked++
+		t.round++
+	}
+	t.width++
+	s.round = t.round
+	f.desk.Send(s.nb.link, machine.Control, &wire.SeqReq{Root: t.root, Want: uint64(t.fd.seq + 1), Hops: wire.SeqReqHopsMax})
 }
 
 // nearest returns the two neighbours over which the root is nearest, feasible or
