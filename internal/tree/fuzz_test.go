@@ -62,7 +62,7 @@ func (p *player) key() identity.Key                  { return cast[p.byte()%len(
 func (p *player) link() machine.LinkID               { return machine.LinkID(p.byte()%4 + 1) }
 func (p *player) metric() (m uint64)                 { return uint64(p.byte()) * 7 }
 func (p *player) seq() uint64                        { return uint64(p.byte() % 16) }
-func (p *player) root() wire.RootClass               { return wire.RootClass(min(p.byte()/16, 1)) ^ 1 }
+func (p *player) class() wire.RootClass              { return wire.RootClass(min(p.byte()/16, 1)) ^ 1 }
 func (p *player) when() (ms int64)                   { return p.l.now + int64(p.byte()-128)*6_000 }
 func (p *player) peer(l machine.LinkID) identity.Key { return cast[int(l)%len(cast)] }
 
