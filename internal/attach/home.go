@@ -1,0 +1,351 @@
+package attach
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"upsycle/identity"
+	"upsycle/internal/directory"
+	"upsycle/internal/envelope"
+	"upsycle/internal/gate"
+	"upsycle/internal/machine"
+	"upsycle/internal/ordered"
+	"upsycle/internal/wire"
+)
+
+// HomeConfig says who the router is.
+type HomeConfig struct {
+	Self   identity.Address
+	Role   wire.Role
+	Seed   uint64 // for the names of mailboxes; another at each start of the process
+	Limits Limits
+}
+
+// Home is the router's end of its attachments: sessions, mailboxes, custody.
+//
+// Inputs: LinkUp, LinkDown, Frame, Verdict, Verified, Signed, Stored, Drained,
+// Tick; from upstream: Taken, Deliver, Gap; queries: Deadline, Clients, Sizes. It
+// asks gate, directory and upstream, and lays its effects onto the desk. Times are
+// Unix milliseconds. It is not safe for concurrent use.
+type Home struct {
+	cfg    HomeConfig
+	desk   *machine.Desk
+	gate   *gate.Gate
+	dir    *directory.Directory
+	up     Upstream
+	random *rand.Rand
+
+	sessions  map[machine.LinkID]*session
+	clients   *ordered.Map[identity.Address, *client]
+	audiences map[envelope.Target]*audience
+	bytes     int // of all mailboxes
+
+	checks map[machine.Token]check       // attach and subscribe under verification
+	takes  map[envelope.ID]*taking       // what waits for the upstream's custody
+	stores map[machine.Token]*batch      // mail on its way to the store
+	order  *Sequencer                    // of what is delivered here
+	given  given                         // what got a number, or was handed on live
+	source map[envelope.ID][]*client     // edges that published what the sequencer holds
+	signs  map[machine.Token]*wire.Grant // the router's own grant
+	agenda ordered.Agenda[job]           // what is due when
+	begun  bool                          // the first Tick was
+	passed []Passed                      // scratch for the sequencer
+}
+
+// A job is something to be done at an instant: a method and what it is about.
+type job struct {
+	do    func(h *Home, now int64, j job)
+	link  machine.LinkID
+	batch *batch
+}
+
+// NewHome returns a home without clients. It shares desk, gate and directory with
+// the router's upstream.
+func NewHome(cfg HomeConfig, desk *machine.Desk, g *gate.Gate, dir *directory.Directory) *Home {
+	cfg.Limits = cfg.Limits.filled()
+	return &Home{
+		cfg: cfg, desk: desk, gate: g, dir: dir,
+		random:    rand.New(rand.NewPCG(cfg.Seed, 0x40e)),
+		sessions:  make(map[machine.LinkID]*session),
+		clients:   ordered.NewMap[identity.Address, *client](identity.Address.Compare),
+		audiences: make(map[envelope.Target]*audience),
+		checks:    make(map[machine.Token]check),
+		takes:     make(map[envelope.ID]*taking),
+		stores:    make(map[machine.Token]*batch),
+		order:     NewSequencer(SequencerLimits{}),
+		given:     newGiven(),
+		source:    make(map[envelope.ID][]*client),
+		signs:     make(map[machine.Token]*wire.Grant),
+	}
+}
+
+// Bind says where envelopes go and come from. It is called once, before the first
+// input.
+func (h *Home) Bind(up Upstream) { h.up = up }
+
+// LinkUp tells of a client's link that the gate has let in.
+func (h *Home) LinkUp(_ int64, ev machine.LinkUp) {
+	h.sessions[ev.Link] = &session{link: ev.Link, peer: ev.Peer, role: ev.Role, maxFrame: ev.MaxFrame}
+}
+
+// LinkDown tells of the end of a client's link. Its mailbox stays.
+func (h *Home) LinkDown(now int64, link machine.LinkID) {
+	s, ok := h.sessions[link]
+	if !ok {
+		return
+	}
+	delete(h.sessions, link)
+	if s.client != nil {
+		h.detach(now, s.client)
+	}
+}
+
+// Frame handles an attachment frame of a client. While an attach or subscribe of
+// its link is being verified, what follows it waits: frames take effect in order.
+func (h *Home) Frame(now int64, link machine.LinkID, f wire.Frame) {
+	s, ok := h.sessions[link]
+	switch {
+	case !ok || s.state == refused:
+		h.desk.Count(machine.FrameIgnored, link)
+	case s.waits != 0:
+		h.enqueue(s, f)
+	default:
+		h.handle(now, s, f)
+	}
+}
+
+func (h *Home) enqueue(s *session, f wire.Frame) {
+	if s.queue.len() >= queueFrames || s.queued+f.Weight() > queueBytes {
+		h.refuse(s, wire.Rate, "too much was sent before an attach or subscribe was answered")
+		return
+	}
+	s.queue.push(f)
+	s.queued += f.Weight()
+}
+
+// resume handles what waited, until the next frame that must be verified.
+func (h *Home) resume(now int64, s *session) {
+	for s.waits == 0 && s.state != refused {
+		f, ok := s.queue.pop()
+		if !ok {
+			return
+		}
+		s.queued -= f.Weight()
+		h.handle(now, s, f)
+	}
+}
+
+func (h *Home) handle(now int64, s *session, fr wire.Frame) {
+	f, isAttach := fr.(*wire.Attach)
+	if isAttach != (s.state == fresh) { // spec §5.1
+		h.refuse(s, wire.Malformed, "frames out of order: attach is the first attachment frame, once")
+		return
+	}
+	if isAttach {
+		h.onAttach(now, s, f)
+		return
+	}
+	switch f := fr.(type) {
+	case *wire.Subscribe:
+		h.onSubscribe(now, s, f)
+	case *wire.Unsubscribe:
+		h.onUnsubscribe(now, s, f)
+	case *wire.Publish:
+		h.onPublish(now, s, f)
+	case *wire.Delivered:
+		h.onDelivered(now, s, f)
+	default:
+		h.desk.Count(machine.FrameIgnored, s.link)
+	}
+}
+
+// refuse ends a session for what its client sent.
+func (h *Home) refuse(s *session, code wire.Code, text string) {
+	s.state = refused
+	s.queue.clear()
+	h.desk.Close(s.link, code, text)
+}
+
+// Verified takes the answer to a Verify of this room: of an attach or a subscribe.
+func (h *Home) Verified(now int64, t machine.Token, failed int) {
+	c, ok := h.checks[t]
+	if !ok {
+		return
+	}
+	delete(h.checks, t)
+	s, ok := h.sessions[c.link]
+	if !ok || s.waits != t {
+		return // the link ended meanwhile
+	}
+	s.waits = 0
+	if s.state == refused {
+		return
+	}
+	switch f := c.frame.(type) {
+	case *wire.Attach:
+		h.attachVerified(now, s, f, failed < 0)
+	case *wire.Subscribe:
+		h.grantVerified(now, s, f, failed < 0)
+	}
+	h.resume(now, s)
+}
+
+// ask has a claim of a session's frame verified; Verified goes on with it.
+func (h *Home) ask(s *session, f wire.Frame, claim identity.Claim) {
+	s.waits = h.desk.Verify(machine.OwnerHome, s.link, claim)
+	h.checks[s.waits] = check{s.link, f}
+}
+
+// Drained tells that a link's queue has room again.
+func (h *Home) Drained(now int64, link machine.LinkID, class machine.Class, weight int) {
+	s, ok := h.sessions[link]
+	if !ok || class != machine.Bulk {
+		return
+	}
+	s.backlog = max(0, s.backlog-weight)
+	h.pumpLive(s)
+	if s.client != nil {
+		h.pump(now, s.client)
+	}
+}
+
+// Tick does what is due. The first one is the start of the home's life.
+func (h *Home) Tick(now int64) {
+	if !h.begun {
+		h.begun = true
+		h.signOwn(now, job{})
+		h.agenda.Put(now+sweepEvery, job{do: (*Home).sweep})
+	}
+	for j, ok := h.agenda.Pop(now); ok; j, ok = h.agenda.Pop(now) {
+		j.do(h, now, j)
+	}
+	if at := h.order.Deadline(); at != 0 && at <= now {
+		h.passOn(now, h.order.Tick(now, nil))
+	}
+}
+
+// Deadline returns when a Tick is wanted; it never returns 0, since a home always
+// has something to look for.
+func (h *Home) Deadline() int64 {
+	if !h.begun {
+		return 1
+	}
+	at, _ := h.agenda.Next()
+	if o := h.order.Deadline(); o != 0 && o < at {
+		return o
+	}
+	return at
+}
+
+// signOwn asks for a grant of the router's own address to itself, so that mail
+// for the router finds it; and again when two thirds of its life are over (spec
+// §6.2).
+func (h *Home) signOwn(now int64, _ job) {
+	g := &wire.Grant{Address: h.cfg.Self, Router: h.cfg.Self, NotAfter: uint64(now + grantLife)}
+	g.Encode()
+	h.signs[h.desk.Sign(machine.OwnerHome, identity.LabelGrant, g.Signed.Body)] = g
+	h.agenda.Put(now+grantRenew, job{do: (*Home).signOwn})
+}
+
+// Signed takes the router's own grant.
+func (h *Home) Signed(now int64, t machine.Token, sig identity.Signature) {
+	g, ok := h.signs[t]
+	if !ok {
+		return
+	}
+	delete(h.signs, t)
+	g.Signed.Sig = sig
+	h.dir.PutGrant(now, g)
+	h.up.Want(now, h.own(), g)
+}
+
+// own is the target of mail for the router itself.
+func (h *Home) own() envelope.Target {
+	return envelope.Target{Kind: envelope.Address, To: h.cfg.Self}
+}
+
+// sweep looks for what is over.
+func (h *Home) sweep(now int64, j job) {
+	for _, c := range h.clients.All() {
+		if h.overdue(now, c) {
+			h.expire(now, c)
+			h.pump(now, c)
+		}
+	}
+	h.agenda.Put(now+sweepEvery, j)
+}
+
+// ClientState is what status shows of a client. It is the caller's.
+type ClientState struct {
+	Address       identity.Address
+	Role          wire.Role
+	Attached      bool
+	Link          machine.LinkID // while attached
+	Box           wire.Box
+	Last          uint64 // the highest number given
+	Waiting       int    // entries of the mailbox
+	WaitingBytes  int    // of the mailbox
+	InFlight      int    // entries sent and not acknowledged
+	Subscriptions int
+	Lease         int64 // while away: when the mailbox goes, in Unix milliseconds
+}
+
+// Clients returns the state of all clients, by address.
+func (h *Home) Clients() []ClientState {
+	list := make([]ClientState, 0, h.clients.Len())
+	for _, c := range h.clients.All() {
+		st := ClientState{
+			Address: c.address, Role: c.role, Attached: c.session != nil, Box: c.box, Last: c.last,
+			Waiting: len(c.mail), WaitingBytes: c.bytes, InFlight: c.flying.count,
+			Subscriptions: c.subs.Len(), Lease: c.lease,
+		}
+		if c.session != nil {
+			st.Link = c.session.link
+		}
+		list = append(list, st)
+	}
+	return list
+}
+
+// HomeSizes counts the rows of a home's tables.
+type HomeSizes struct{ Clients, Targets, MailBytes, Held, Taking, Storing, Given int }
+
+// Sizes returns how full the tables are.
+func (h *Home) Sizes() HomeSizes {
+	held, _ := h.order.Held()
+	return HomeSizes{h.clients.Len(), len(h.audiences), h.bytes, held, len(h.takes), len(h.stores), len(h.given.known)}
+}
+
+// given remembers the ids of what was delivered here, the last 2^18 of them.
+type given struct {
+	known map[envelope.ID]struct{}
+	order fifo[envelope.ID]
+}
+
+func newGiven() given { return given{known: make(map[envelope.ID]struct{})} }
+
+// add reports whether id is new.
+func (g *given) add(id envelope.ID) bool {
+	if _, ok := g.known[id]; ok {
+		return false
+	}
+	if len(g.known) >= givenMax {
+		oldest, _ := g.order.pop()
+		delete(g.known, oldest)
+	}
+	g.known[id] = struct{}{}
+	g.order.push(id)
+	return true
+}
+
+// audience is who subscribed to a target.
+type audience struct {
+	members []*subscription // in the order in which they came
+	grant   *wire.Grant     // the one with the latest end that upstream was told of
+}
+
+func (a *audience) remove(sub *subscription) {
+	if i := slices.Index(a.members, sub); i >= 0 {
+		a.members = slices.Delete(a.members, i, i+1)
+	}
+}

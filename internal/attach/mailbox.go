@@ -1,0 +1,481 @@
+package attach
+
+import (
+	"upsycle/internal/envelope"
+	"upsycle/internal/machine"
+	"upsycle/internal/wire"
+)
+
+// mailbox holds what a client has not acknowledged, by number, oldest first.
+type mailbox struct {
+	last   uint64            // the highest number given
+	mail   map[uint64]*entry // by number
+	oldest *entry            // of a list that is linked by next and prev
+	newest *entry
+	bytes  int
+	lanes  map[envelope.Target]*lane
+	unsent fifo[*entry] // stored and not sent, in the order in which they were stored
+	woken  fifo[*lane]  // lanes with parked entries and room
+	flying window       // sent and not acknowledged
+	expiry int64        // not after the earliest expiry of an entry; 0: nothing expires
+}
+
+// lane is the part of a mailbox that belongs to one target. Each has its window,
+// so that a slow one holds up no other.
+type lane struct {
+	target envelope.Target
+	flying window
+	parked fifo[*entry] // wait for room in the window
+	woken  bool         // is among the woken
+	rows   int          // entries of the target
+	gap    *entry       // the last unsent gap, which takes in further ones
+}
+
+// window counts what is sent and not acknowledged.
+type window struct{ count, bytes int }
+
+func (w *window) add(sign, bytes int) { w.count, w.bytes = w.count+sign, w.bytes+sign*bytes }
+
+func (w window) room(count, bytes int) bool { return w.count < count && w.bytes < bytes }
+
+// entry is one number of a mailbox: an envelope, or a gap in its place.
+type entry struct {
+	n          uint64
+	lane       *lane
+	letter     *letter   // nil for a gap
+	gap        *wire.Gap // nil for an envelope
+	size       int
+	sent       bool // on the present link
+	gone       bool // no longer in the mailbox
+	prev, next *entry
+}
+
+// letter is an envelope that lies in one or more mailboxes.
+type letter struct {
+	envelope *envelope.Envelope
+	boxes    int
+}
+
+// batch is one Store: an envelope or gap in all mailboxes that it goes to.
+type batch struct {
+	entries []place
+	rows    []machine.Row
+	receipt Receipt
+}
+
+type place struct {
+	client *client
+	entry  *entry
+}
+
+func newMailbox() mailbox {
+	return mailbox{mail: make(map[uint64]*entry), lanes: make(map[envelope.Target]*lane)}
+}
+
+// The first byte of this room's rows: envelopes by id, mail by client and number,
+// and of a client the envelopes that it published by its own count.
+const (
+	letterTable = 'e'
+	mailTable   = 'm'
+	outboxTable = 'o'
+)
+
+func letterKey(id envelope.ID) []byte { return append([]byte{letterTable}, id[:]...) }
+
+func mailKey(c *client, n uint64) []byte {
+	return numbered(c.address.AppendTo([]byte{mailTable}), n)
+}
+
+// numbered appends n so that keys sort by it.
+func numbered(key []byte, n uint64) []byte {
+	for shift := 56; shift >= 0; shift -= 8 {
+		key = append(key, byte(n>>shift))
+	}
+	return key
+}
+
+// mailRow is the row of an entry: the id of its envelope, or the encoded gap.
+func mailRow(c *client, e *entry) machine.Row {
+	if e.gap != nil {
+		return machine.Row{Key: mailKey(c, e.n), Value: e.gap.AppendTo(nil)}
+	}
+	return machine.Row{Key: mailKey(c, e.n), Value: e.letter.envelope.ID[:]}
+}
+
+// put gives a new entry its number and its place at the end.
+func (m *mailbox) put(t envelope.Target, e *entry) {
+	m.last++
+	e.n, e.lane = m.last, m.lanes[t]
+	if e.lane == nil {
+		e.lane = &lane{target: t}
+		m.lanes[t] = e.lane
+	}
+	e.lane.rows++
+	m.mail[e.n] = e
+	m.bytes += e.size
+	if e.prev = m.newest; e.prev == nil {
+		m.oldest = e
+	} else {
+		e.prev.next = e
+	}
+	m.newest = e
+	if e.letter != nil {
+		m.expires(int64(e.letter.envelope.Expires()))
+	}
+}
+
+func (m *mailbox) expires(at int64) {
+	if m.expiry == 0 || at < m.expiry {
+		m.expiry = at
+	}
+}
+
+// remove takes out an entry. Queues that hold it skip it.
+func (m *mailbox) remove(e *entry) {
+	m.land(e)
+	e.gone = true
+	delete(m.mail, e.n)
+	m.bytes -= e.size
+	if e.prev == nil {
+		m.oldest = e.next
+	} else {
+		e.prev.next = e.next
+	}
+	if e.next == nil {
+		m.newest = e.prev
+	} else {
+		e.next.prev = e.prev
+	}
+	if e.lane.gap == e {
+		e.lane.gap = nil
+	}
+	if e.lane.rows--; e.lane.rows == 0 {
+		delete(m.lanes, e.lane.target)
+	}
+}
+
+// land takes an entry out of the windows, and wakes its lane if that made room.
+func (m *mailbox) land(e *entry) {
+	if !e.sent {
+		return
+	}
+	e.sent = false
+	m.flying.add(-1, e.size)
+	e.lane.flying.add(-1, e.size)
+	if l := e.lane; !l.woken && l.parked.len() > 0 {
+		l.woken = true
+		m.woken.push(l)
+	}
+}
+
+// rewind makes all that was sent unsent, in order.
+func (m *mailbox) rewind() {
+	queued := make(map[*entry]bool, m.unsent.len())
+	waiting := m.unsent
+	m.unsent, m.woken = fifo[*entry]{}, fifo[*lane]{}
+	for e, ok := waiting.pop(); ok; e, ok = waiting.pop() {
+		queued[e] = true
+	}
+	for e := m.oldest; e != nil; e = e.next {
+		l := e.lane
+		for p, ok := l.parked.pop(); ok; p, ok = l.parked.pop() {
+			queued[p] = true
+		}
+		l.woken = false
+		if e.sent || queued[e] { // what is neither is not stored yet
+			m.land(e)
+			m.unsent.push(e)
+		}
+	}
+}
+
+// nextEntry returns what is to be sent next; nil: nothing may be.
+func (m *mailbox) nextEntry() *entry {
+	for l, ok := m.woken.peek(); ok; l, ok = m.woken.peek() {
+		if e, has := l.parked.peek(); has && (e.gone || l.flying.room(windowEnvelopes, windowBytes)) {
+			if l.parked.pop(); !e.gone {
+				return e
+			}
+			continue
+		}
+		m.woken.pop()
+		l.woken = false
+	}
+	for e, ok := m.unsent.pop(); ok; e, ok = m.unsent.pop() {
+		switch {
+		case e.gone:
+		case e.lane.parked.len() == 0 && e.lane.flying.room(windowEnvelopes, windowBytes):
+			return e
+		default:
+			e.lane.parked.push(e)
+		}
+	}
+	return nil
+}
+
+// fly counts an entry as sent.
+func (m *mailbox) fly(e *entry) {
+	e.sent = true
+	m.flying.add(1, e.size)
+	e.lane.flying.add(1, e.size)
+	if e.lane.gap == e {
+		e.lane.gap = nil
+	}
+}
+
+// enter puts an envelope or a gap into a client's mailbox and notes it in the
+// batch, whose Store makes room for it.
+func (h *Home) enter(c *client, b *batch, t envelope.Target, e *entry) {
+	c.put(t, e)
+	h.bytes += e.size
+	if e.letter != nil {
+		e.letter.boxes++
+	}
+	b.entries = append(b.entries, place{c, e})
+	b.rows = append(b.rows, mailRow(c, e))
+}
+
+// shrink makes room in a mailbox that is over its quota (H4): the oldest of what
+// is not in flight go, and a gap in their place tells how many.
+func (h *Home) shrink(c *client) {
+	l := &h.cfg.Limits
+	for len(c.mail) > l.MailboxEntries || c.bytes > l.MailboxBytes || h.bytes > l.TotalBytes {
+		e := c.oldest
+		for e != nil && (e.sent || e.gap != nil) {
+			e = e.next
+		}
+		if e == nil {
+			return // all of it is in flight, which is less than a quota
+		}
+		h.desk.Do(machine.Report{Event: machine.MailboxDropped, ID: e.letter.envelope.ID})
+		h.replace(c, e, wire.WhyQuota)
+	}
+}
+
+// replace puts a gap in the place of an envelope, or adds it to the gap for the
+// same reason that already waits in its lane.
+func (h *Home) replace(c *client, e *entry, why wire.Why) {
+	env := e.letter.envelope
+	h.release(e.letter)
+	if g := e.lane.gap; g != nil && g.gap.Why == why {
+		count(g.gap, env)
+		e.letter = nil
+		h.bytes -= e.size
+		c.remove(e)
+		h.desk.Do(machine.Store{Rows: []machine.Row{mailRow(c, g), {Key: mailKey(c, e.n)}}})
+		return
+	}
+	h.bytes += entryCost - e.size
+	c.bytes += entryCost - e.size
+	e.letter, e.size = nil, entryCost
+	e.gap = gapOf(env, why)
+	e.lane.gap = e
+	h.desk.Do(machine.Store{Rows: []machine.Row{mailRow(c, e)}})
+}
+
+func gapOf(e *envelope.Envelope, why wire.Why) *wire.Gap {
+	return &wire.Gap{Target: e.Target, FromTime: e.Time, ToTime: e.Time, Count: uint64(e.Count), Why: why}
+}
+
+// count adds an envelope to a gap that was not sent yet.
+func count(g *wire.Gap, e *envelope.Envelope) {
+	g.FromTime, g.ToTime = min(g.FromTime, e.Time), max(g.ToTime, e.Time)
+	g.Count += uint64(e.Count)
+}
+
+// release forgets an envelope that no mailbox holds any more.
+func (h *Home) release(l *letter) {
+	if l.boxes--; l.boxes == 0 {
+		h.desk.Forget(letterKey(l.envelope.ID))
+	}
+}
+
+// drop removes the entries that which names, without a trace.
+func (h *Home) drop(c *client, which func(*entry) bool) {
+	var keys [][]byte
+	for e := c.oldest; e != nil; e = e.next {
+		if which(e) {
+			keys = h.take(c, e, keys)
+		}
+	}
+	h.desk.Forget(keys...)
+}
+
+// take removes one entry and appends the key of its row.
+func (h *Home) take(c *client, e *entry, keys [][]byte) [][]byte {
+	if e.letter != nil {
+		h.release(e.letter)
+	}
+	h.bytes -= e.size
+	c.remove(e)
+	return append(keys, mailKey(c, e.n))
+}
+
+// expire puts gaps in the place of mail whose time is over. What is in flight may
+// have arrived and is left to its acknowledgement.
+func (h *Home) expire(now int64, c *client) {
+	if c.expiry == 0 || c.expiry >= now {
+		return
+	}
+	c.expiry = 0
+	for e := c.oldest; e != nil; e = e.next {
+		if e.letter == nil {
+			continue
+		}
+		at := int64(e.letter.envelope.Expires())
+		if at < now && !e.sent {
+			h.desk.Do(machine.Report{Event: machine.MailExpired, ID: e.letter.envelope.ID})
+			h.replace(c, e, wire.WhyExpired)
+			continue
+		}
+		c.expires(at)
+	}
+}
+
+// onDelivered deletes what a client has for good (H2).
+func (h *Home) onDelivered(now int64, s *session, f *wire.Delivered) {
+	if n := h.acknowledge(s.client, f.N, f.Also); n > 0 {
+		h.desk.Do(machine.Report{Event: machine.DeliveryAcked, Link: s.link, Count: n})
+	}
+	h.pump(now, s.client)
+}
+
+// acknowledge removes all entries up to n and those in the ranges, and returns
+// how many.
+func (h *Home) acknowledge(c *client, n uint64, also []wire.Range) int {
+	var keys [][]byte
+	for c.oldest != nil && c.oldest.n <= n {
+		keys = h.take(c, c.oldest, keys)
+	}
+	for _, r := range also {
+		if r.Last = min(r.Last, c.last); r.First > r.Last {
+			continue
+		}
+		if r.Last-r.First >= uint64(len(c.mail)) { // fewer entries than numbers
+			for e := c.oldest; e != nil && e.n <= r.Last; e = e.next {
+				if e.n >= r.First {
+					keys = h.take(c, e, keys)
+				}
+			}
+			continue
+		}
+		for i := r.First; i <= r.Last; i++ {
+			if e, ok := c.mail[i]; ok {
+				keys = h.take(c, e, keys)
+			}
+		}
+	}
+	h.desk.Forget(keys...)
+	return len(keys)
+}
+
+// pump sends mail within the windows of its target and its client and the backlog
+// of its link.
+func (h *Home) pump(now int64, c *client) {
+	s := c.session
+	if s == nil {
+		return
+	}
+	h.expire(now, c) // many at once make one gap
+	for s.state == attached && s.backlog < backlogMax && c.flying.room(boxEnvelopes, boxBytes) {
+		e := c.nextEntry()
+		if e == nil {
+			return
+		}
+		h.send(now, c, e)
+	}
+}
+
+// send puts an entry on its way; one that may not go any more, as a gap.
+func (h *Home) send(now int64, c *client, e *entry) {
+	s := c.session
+	if e.letter != nil {
+		switch env := e.letter.envelope; {
+		case int64(env.Expires()) < now:
+			h.desk.Do(machine.Report{Event: machine.MailExpired, ID: env.ID})
+			h.replace(c, e, wire.WhyExpired)
+		case len(env.Raw)+deliverHead > s.maxFrame:
+			h.replace(c, e, wire.WhyTooLarge)
+		}
+	}
+	if e.gone {
+		return // it joined a gap that waits
+	}
+	c.fly(e)
+	if e.gap != nil {
+		g := *e.gap // later ones of this lane make a gap of their own
+		g.N = e.n
+		h.bulk(s, &g)
+		return
+	}
+	h.bulk(s, &wire.Deliver{N: e.n, Envelope: e.letter.envelope})
+	h.desk.Do(machine.Report{Event: machine.Delivered, Link: s.link, ID: e.letter.envelope.ID})
+}
+
+// deliverHead is what a deliver frame adds to its envelope at most.
+const deliverHead = 16
+
+func (h *Home) bulk(s *session, f wire.Frame) {
+	s.backlog += f.Weight()
+	h.desk.Send(s.link, machine.Bulk, f)
+}
+
+// Stored puts mail on its way whose numbers are durable now (H2). What came from
+// a home of this router is acknowledged to it: it is in custody here.
+func (h *Home) Stored(now int64, t machine.Token, err error) {
+	b, ok := h.stores[t]
+	if !ok {
+		return
+	}
+	delete(h.stores, t)
+	if err != nil {
+		h.desk.Do(machine.Report{Event: machine.TableFull, Code: wire.StorageFull, Text: err.Error()})
+		h.agenda.Put(now+retryMail, job{do: (*Home).storeAgain, batch: b})
+		return
+	}
+	h.done(now, b.receipt)
+	for _, p := range b.entries {
+		if !p.entry.gone {
+			p.client.unsent.push(p.entry)
+			h.pump(now, p.client)
+		}
+	}
+}
+
+// storeAgain repeats a Store that failed, with the rows that are still wanted.
+func (h *Home) storeAgain(now int64, j job) {
+	b := j.batch
+	b.rows = nil
+	whole := false // the envelope itself is among the rows
+	for _, p := range b.entries {
+		if p.entry.gone {
+			continue
+		}
+		if l := p.entry.letter; l != nil && !whole {
+			whole = true
+			b.rows = append(b.rows, machine.Row{Key: letterKey(l.envelope.ID), Value: l.envelope.Raw})
+		}
+		b.rows = append(b.rows, mailRow(p.client, p.entry))
+	}
+	if len(b.rows) == 0 {
+		h.done(now, b.receipt)
+		return
+	}
+	h.store(b)
+}
+
+// store asks for a batch to be stored, then makes room for it: what must go goes
+// after what came, in the store as well.
+func (h *Home) store(b *batch) {
+	h.stores[h.desk.Store(machine.OwnerHome, b.rows...)] = b
+	for _, p := range b.entries {
+		h.shrink(p.client)
+	}
+}
+
+// done acknowledges upstream what is in custody here.
+func (h *Home) done(now int64, r Receipt) {
+	if r != (Receipt{}) {
+		h.up.Done(now, r)
+	}
+}

@@ -1,0 +1,329 @@
+package attach
+
+import (
+	"upsycle/identity"
+	"upsycle/internal/directory"
+	"upsycle/internal/envelope"
+	"upsycle/internal/machine"
+	"upsycle/internal/ordered"
+	"upsycle/internal/wire"
+)
+
+// session is a client's link.
+type session struct {
+	link     machine.LinkID
+	peer     identity.Address
+	role     wire.Role
+	maxFrame int
+	state    sessionState
+	client   *client // while attached
+
+	waits  machine.Token // the verification that holds up the frames behind it
+	queue  fifo[wire.Frame]
+	queued int // bytes
+
+	backlog   int // bytes of bulk in the link's queue
+	live      fifo[*wire.Deliver]
+	liveBytes int
+	lost      *ordered.Map[envelope.Target, *wire.Gap] // live envelopes dropped, not told yet
+}
+
+type sessionState uint8
+
+const (
+	fresh    sessionState = iota // nothing came yet
+	attached                     // the client's mailbox is open
+	refused                      // a close is under way
+)
+
+// check is a frame whose claim is being verified.
+type check struct {
+	link  machine.LinkID
+	frame wire.Frame
+}
+
+// client is the mailbox of one client, and what it subscribes to. It outlives the
+// link for the time of its lease.
+type client struct {
+	address identity.Address
+	role    wire.Role
+	box     wire.Box
+	session *session // nil while away
+	lease   int64    // while away: when the mailbox goes
+
+	grantEnd int64 // not after the earliest end of a subscription's grant; 0: none
+	subs     *ordered.Map[envelope.Target, *subscription]
+	mailbox
+}
+
+// subscription is one client's interest in one target.
+type subscription struct {
+	client *client
+	target envelope.Target
+	mode   wire.Mode
+	grant  *wire.Grant // of an address
+}
+
+// onAttach opens the mailbox of a client (H1). Its homes document must be the
+// client's own and name this home; of two epochs the higher counts.
+func (h *Home) onAttach(now int64, s *session, f *wire.Attach) {
+	doc := f.Homes
+	standing := h.dir.Judge(doc)
+	switch {
+	case doc.Client != s.peer:
+		h.refuseAttach(s, doc, wire.NotAllowed, "the homes document is another client's")
+	case !doc.Names(h.cfg.Self):
+		h.refuseAttach(s, doc, wire.NotAllowed, "the homes document does not name this router")
+	case standing == directory.Older || standing == directory.Conflict:
+		h.refuseAttach(s, doc, wire.NotAllowed, "another homes document of the same or a later epoch is known")
+	case standing == directory.Known:
+		h.open(now, s, f)
+	default:
+		h.ask(s, f, doc.Claim())
+	}
+}
+
+func (h *Home) attachVerified(now int64, s *session, f *wire.Attach, holds bool) {
+	switch {
+	case !holds:
+		h.gate.Charge(now, s.link, wire.BadSignature, "the signature of a homes document does not hold")
+		h.refuseAttach(s, f.Homes, wire.BadSignature, "the signature of the homes document does not hold")
+	case !h.dir.PutHomes(f.Homes):
+		h.refuseAttach(s, f.Homes, wire.Quota, "this router has as many clients as it may")
+	case h.dir.Judge(f.Homes) > directory.Resigned: // another came while this was verified
+		h.refuseAttach(s, f.Homes, wire.NotAllowed, "another homes document of the same or a later epoch is known")
+	default:
+		h.open(now, s, f)
+	}
+}
+
+// refuseAttach answers with the epoch that is known, so that a client which
+// forgot its own can go beyond it.
+func (h *Home) refuseAttach(s *session, doc *wire.Homes, code wire.Code, text string) {
+	epoch := doc.Epoch
+	if known := h.dir.Homes(s.peer); known != nil {
+		epoch = known.Epoch
+	}
+	h.desk.Send(s.link, machine.Control, &wire.Attached{Epoch: epoch, Code: code})
+	h.desk.Do(machine.Report{Event: machine.LinkRefused, Link: s.link, Code: code, Text: text})
+	h.refuse(s, code, text)
+}
+
+// open attaches a session to its mailbox, a new one if there is none.
+func (h *Home) open(now int64, s *session, f *wire.Attach) {
+	c, ok := h.clients.Get(s.peer)
+	if !ok {
+		if h.clients.Len() >= h.cfg.Limits.Clients {
+			h.dir.ForgetHomes(s.peer)
+			h.desk.Do(machine.Report{Event: machine.TableFull, Link: s.link, Text: "as many clients as the limit allows"})
+			h.refuseAttach(s, f.Homes, wire.Quota, "this router has as many clients as it may")
+			return
+		}
+		c = &client{
+			address: s.peer, box: h.newBox(),
+			subs:    ordered.NewMap[envelope.Target, *subscription](envelope.Target.Compare),
+			mailbox: newMailbox(),
+		}
+		h.clients.Set(s.peer, c)
+	}
+	if old := c.session; old != nil { // an older link of the same key is on its way out
+		old.state, old.client = refused, nil
+		h.part(now, c)
+	}
+	s.state, s.client = attached, c
+	c.session, c.role, c.lease = s, s.role, 0
+	if f.Resume != nil && f.Resume.Box == c.box {
+		h.acknowledge(c, f.Resume.N, nil)
+	}
+	h.sayAttached(now, job{link: s.link})
+	h.pump(now, c)
+}
+
+func (h *Home) newBox() (b wire.Box) {
+	n := h.random.Uint64()
+	for i := range b {
+		b[i] = byte(n >> (8 * i))
+	}
+	return b
+}
+
+// sayAttached answers an attach, and comes again every minute: a client that
+// acknowledged all up to Last knows then that it has caught up (H5).
+func (h *Home) sayAttached(now int64, j job) {
+	s, ok := h.sessions[j.link]
+	if !ok || s.client == nil {
+		return
+	}
+	epoch := uint64(0)
+	if doc := h.dir.Homes(s.peer); doc != nil {
+		epoch = doc.Epoch
+	}
+	h.desk.Send(s.link, machine.Control, &wire.Attached{Epoch: epoch, Box: s.client.box, Last: s.client.last})
+	h.agenda.Put(now+attachedEvery, job{do: (*Home).sayAttached, link: j.link})
+}
+
+// part ends a client's session: what was sent and not acknowledged is sent again
+// at the next attach, and subscriptions that live with the link are over.
+func (h *Home) part(now int64, c *client) {
+	c.session = nil
+	c.rewind()
+	for _, sub := range c.subs.All() {
+		if sub.mode == wire.WhileLinked {
+			h.unsubscribe(now, sub)
+		}
+	}
+}
+
+// detach parts with a client whose link is gone. If nothing is kept for it there
+// is nothing that needs a lease.
+func (h *Home) detach(now int64, c *client) {
+	if h.part(now, c); c.subs.Len() == 0 && len(c.mail) == 0 {
+		h.forget(now, c)
+		return
+	}
+	c.lease = now + leaseTime
+}
+
+// overdue ends what of a client is over: its mailbox, if it stayed away for too
+// long (H4), and subscriptions whose grant was not renewed (J4). Mail that came
+// while a grant held stays. It reports whether the client is still there.
+func (h *Home) overdue(now int64, c *client) bool {
+	if c.session == nil && c.lease <= now {
+		h.desk.Do(machine.Report{Event: machine.MailboxDropped, Count: max(1, len(c.mail)), Text: "the lease of a mailbox ended"})
+		h.forget(now, c)
+		return false
+	}
+	if c.grantEnd == 0 || c.grantEnd >= now {
+		return true
+	}
+	c.grantEnd = 0
+	for _, sub := range c.subs.All() {
+		switch {
+		case sub.grant == nil:
+		case int64(sub.grant.NotAfter) < now:
+			h.unsubscribe(now, sub)
+		default:
+			c.grantUntil(sub.grant)
+		}
+	}
+	return true
+}
+
+// grantUntil notes when a client's grants must be looked at.
+func (c *client) grantUntil(g *wire.Grant) {
+	if end := int64(g.NotAfter); c.grantEnd == 0 || end < c.grantEnd {
+		c.grantEnd = end
+	}
+}
+
+// forget drops a client and all that is kept for it.
+func (h *Home) forget(now int64, c *client) {
+	for _, sub := range c.subs.All() {
+		h.unsubscribe(now, sub)
+	}
+	h.drop(c, func(*entry) bool { return true })
+	h.clients.Delete(c.address)
+	h.dir.ForgetHomes(c.address)
+}
+
+// onSubscribe notes a client's interest. An address wants its grant (spec §5.2).
+func (h *Home) onSubscribe(now int64, s *session, f *wire.Subscribe) {
+	_, again := s.client.subs.Get(f.Target)
+	switch {
+	case !again && s.client.subs.Len() >= h.cfg.Limits.Subscriptions:
+		h.answer(s, f.Ref, wire.Quota)
+	case f.Target.Kind == envelope.Group:
+		h.subscribe(now, s, f)
+	case !h.grantFits(now, s, f):
+		h.answer(s, f.Ref, wire.NoGrant)
+	case h.dir.HasGrant(f.Grant):
+		h.subscribe(now, s, f)
+	default:
+		h.ask(s, f, f.Grant.Claim())
+	}
+}
+
+// grantFits holds a grant against who brings it: for its own address a client
+// names this home, for another that it speaks for the address names the client
+// (spec §9.4). The signature apart.
+func (h *Home) grantFits(now int64, s *session, f *wire.Subscribe) bool {
+	g := f.Grant
+	if g == nil || g.Address != f.Target.To {
+		return false
+	}
+	router := s.peer
+	if g.Address == s.peer {
+		router = h.cfg.Self
+	}
+	end := int64(g.NotAfter)
+	return g.Router == router && end >= now && end <= now+wire.GrantLifeMax+clockSkew
+}
+
+func (h *Home) grantVerified(now int64, s *session, f *wire.Subscribe, holds bool) {
+	if !holds {
+		h.gate.Charge(now, s.link, wire.BadSignature, "the signature of a grant does not hold")
+		h.answer(s, f.Ref, wire.BadSignature)
+		return
+	}
+	h.dir.PutGrant(now, f.Grant)
+	h.subscribe(now, s, f)
+}
+
+func (h *Home) answer(s *session, ref uint64, code wire.Code) {
+	h.desk.Send(s.link, machine.Control, &wire.Subscribed{Ref: ref, Code: code})
+}
+
+// subscribe makes or renews a subscription. Upstream hears of the first one of a
+// target, and of a grant that lasts longer than the last it was told of.
+func (h *Home) subscribe(now int64, s *session, f *wire.Subscribe) {
+	c, t := s.client, f.Target
+	sub, ok := c.subs.Get(t)
+	a, had := h.audiences[t]
+	if !had {
+		a = &audience{}
+		h.audiences[t] = a
+	}
+	if !ok {
+		sub = &subscription{client: c, target: t}
+		c.subs.Set(t, sub)
+		a.members = append(a.members, sub)
+	}
+	sub.mode = f.Mode
+	if g := f.Grant; g != nil && t.Kind == envelope.Address && (sub.grant == nil || g.NotAfter > sub.grant.NotAfter) {
+		sub.grant = g
+		c.grantUntil(g)
+	}
+	h.answer(s, f.Ref, wire.OK)
+	later := sub.grant != nil && (a.grant == nil || sub.grant.NotAfter > a.grant.NotAfter)
+	if later {
+		a.grant = sub.grant
+	}
+	if !had || later {
+		h.up.Want(now, t, a.grant)
+	}
+}
+
+// onUnsubscribe ends a subscription. Mail for it that was not delivered goes
+// without a gap: the client does not want it.
+func (h *Home) onUnsubscribe(now int64, s *session, f *wire.Unsubscribe) {
+	if sub, ok := s.client.subs.Get(f.Target); ok {
+		h.unsubscribe(now, sub)
+		h.drop(s.client, func(e *entry) bool { return e.lane.target == f.Target })
+	}
+	h.answer(s, f.Ref, wire.OK)
+	h.pump(now, s.client)
+}
+
+func (h *Home) unsubscribe(now int64, sub *subscription) {
+	sub.client.subs.Delete(sub.target)
+	a := h.audiences[sub.target]
+	if a.remove(sub); len(a.members) > 0 {
+		return
+	}
+	delete(h.audiences, sub.target)
+	if sub.target == h.own() {
+		return // the router itself still wants it
+	}
+	h.passOn(now, h.order.Forget(sub.target, nil))
+	h.up.Unwant(now, sub.target)
+}
