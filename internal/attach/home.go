@@ -277,16 +277,15 @@ func (h *Home) sweep(now int64, j job) {
 
 // ClientState is what status shows of a client. It is the caller's.
 type ClientState struct {
-	Address       identity.Address
+	Client        identity.Address
 	Role          wire.Role
-	Attached      bool
-	Link          machine.LinkID // while attached
+	Link          machine.LinkID // 0: away
 	Box           wire.Box
 	Last          uint64 // the highest number given
 	Waiting       int    // entries of the mailbox
-	WaitingBytes  int    // of the mailbox
+	Bytes         int    // of the mailbox
 	InFlight      int    // entries sent and not acknowledged
-	Subscriptions int
+	Subscriptions []envelope.Target
 	Lease         int64 // while away: when the mailbox goes, in Unix milliseconds
 }
 
@@ -295,9 +294,9 @@ func (h *Home) Clients() []ClientState {
 	list := make([]ClientState, 0, h.clients.Len())
 	for _, c := range h.clients.All() {
 		st := ClientState{
-			Address: c.address, Role: c.role, Attached: c.session != nil, Box: c.box, Last: c.last,
-			Waiting: len(c.mail), WaitingBytes: c.bytes, InFlight: c.flying.count,
-			Subscriptions: c.subs.Len(), Lease: c.lease,
+			Client: c.address, Role: c.role, Box: c.box, Last: c.last,
+			Waiting: len(c.mail), Bytes: c.bytes, InFlight: c.flying.count,
+			Subscriptions: c.subs.Keys(), Lease: c.lease,
 		}
 		if c.session != nil {
 			st.Link = c.session.link
