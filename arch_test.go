@@ -56,7 +56,7 @@ var house = map[string]string{
 	"upsycle":     cellar + "attach gate directory loop link safefile",
 	"upsycletest": "upsycle node config link identity",
 	"sim":         cellar + "router attach gate directory store",
-	"demo":        "upsycle node config control identity link wire envelope",
+	"demo":        "upsycle node config control identity link machine wire envelope",
 	"cmd/upsycle": "upsycle node config control demo safefile identity",
 
 	"examples":                  "upsycle upsycletest identity",
