@@ -292,7 +292,11 @@ func TestDataOnlyOverEdges(t *testing.T) {
 		{"48 hops", func(_ *network, f *wire.Data) { f.Hops = wire.HopsMax }, machine.RelayRefused},
 		{"a stamp in the future", func(n *network, f *wire.Data) { f.Stamp.Time = uint64(n.now + stampSkew + 1) }, machine.RelayRefused},
 		{"a stamp before the message", func(n *network, f *wire.Data) { f.Stamp.Time = f.Envelope.Time - stampSkew - 1 }, machine.RelayRefused},
-		{"a stale stamp", func(n *network, f *wire.Data) { f.Stamp.Time = uint64(n.now - fresh - 1) }, machine.StaleDropped},
+		{"a stale stamp", func(n *network, f *wire.Data) {
+			n.now -= fresh + stampSkew + 1
+			f.Envelope, f.Stamp.Time = n.message(0), uint64(n.now)
+			n.now += fresh + stampSkew + 1
+		}, machine.StaleDropped},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNetwork(t, 2)

@@ -30,7 +30,9 @@ func (b *Backbone) onData(now int64, n *neighbour, f *wire.Data) {
 	case b.gate.Seen(e.ID):
 		b.desk.Count(machine.DuplicateDropped, n.link)
 		return
-	case now-int64(f.Stamp.Time) > fresh:
+	case now-int64(f.Stamp.Time) > fresh+stampSkew:
+		// The stamp is the ingress's clock: without the skew that links
+		// tolerate, a router two minutes ahead would push nothing on.
 		b.desk.Count(machine.StaleDropped, n.link)
 		b.offered(now, n, e.Target, wire.PrefixOf(e.ID))
 		return
