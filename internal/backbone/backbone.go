@@ -58,7 +58,11 @@ type Backbone struct {
 	checks      map[machine.Token]*grantCheck
 	missing     *ordered.Map[wire.Prefix, *missing]
 	oids        oidTable
+	oidsDue     bool // a job will empty it
+	bounds      bounds
 	agenda      ordered.Agenda[job]
+	ends        ordered.Agenda[grantEnd]
+	pulling     []*neighbour // who is to be sent the pulls of this step
 }
 
 // A job is something to be done at an instant: a method and what it is about.
@@ -76,6 +80,7 @@ func New(cfg Config, desk *machine.Desk, g *gate.Gate, dir *directory.Directory,
 	if cfg.Limits.Custody == 0 {
 		cfg.Limits.Custody = custodyDefault
 	}
+	most := defaults()
 	return &Backbone{
 		cfg: cfg, desk: desk, gate: g, grants: dir,
 		forest:     tree.New(tree.Config{Self: cfg.Self, CanRoot: cfg.CanRoot, Seed: cfg.Seed, Charge: g.Charge}, desk, now),
@@ -83,12 +88,13 @@ func New(cfg Config, desk *machine.Desk, g *gate.Gate, dir *directory.Directory,
 		neighbours: ordered.NewMap[machine.LinkID, *neighbour](cmp.Compare[machine.LinkID]),
 		branches:   ordered.NewMap[identity.Address, *branch](identity.Address.Compare),
 		subjects:   ordered.NewMap[envelope.Target, *subject](envelope.Target.Compare),
-		kept:       newKeep(),
+		kept:       newKeep(most.cache),
 		takes:      make(map[machine.Token]*held),
 		taking:     make(map[envelope.ID]bool),
 		checks:     make(map[machine.Token]*grantCheck),
 		missing:    ordered.NewMap[wire.Prefix, *missing](comparePrefix),
-		oids:       newOIDTable(),
+		oids:       newOIDTable(most.offers),
+		bounds:     most,
 	}
 }
 
@@ -97,7 +103,7 @@ func (b *Backbone) Bind(down Downstream) { b.down = down }
 
 // LinkUp tells of a link to another core.
 func (b *Backbone) LinkUp(now int64, ev machine.LinkUp) {
-	n := &neighbour{link: ev.Link, peer: ev.Peer, rtt: ev.RTT, looked: now, edges: make(map[identity.Address]int64)}
+	n := &neighbour{link: ev.Link, peer: ev.Peer, rtt: ev.RTT, looked: now, edges: make(map[identity.Address]formerEdge)}
 	n.cost = costOf(ev.RTT)
 	b.neighbours.Set(ev.Link, n)
 	b.forest.LinkUp(now, ev.Link, ev.Peer, n.cost)
@@ -109,11 +115,13 @@ func (b *Backbone) LinkDown(now int64, link machine.LinkID) {
 	if !b.neighbours.Delete(link) {
 		return
 	}
-	b.forest.LinkDown(now, link)
-	b.follow(now)
+	// Its children go first: what a new parent is told must not hold them.
 	for _, br := range b.branches.All() {
 		b.dropChild(now, br, link)
+		b.tidyBranch(br)
 	}
+	b.forest.LinkDown(now, link)
+	b.follow(now)
 	b.forgetProvider(link)
 }
 
@@ -172,6 +180,7 @@ func (b *Backbone) Tick(now int64) {
 	b.forest.Tick(now)
 	b.follow(now)
 	b.expire(now)
+	b.grantsOver(now)
 	for j, ok := b.agenda.Pop(now); ok; j, ok = b.agenda.Pop(now) {
 		j.do(b, now, j)
 	}
@@ -180,7 +189,8 @@ func (b *Backbone) Tick(now int64) {
 // Deadline returns when a Tick is wanted, in Unix milliseconds; 0: never.
 func (b *Backbone) Deadline() int64 {
 	at := b.forest.Deadline()
-	for _, other := range []int64{b.nextJob(), b.kept.next()} {
+	ends, _ := b.ends.Next()
+	for _, other := range [...]int64{b.nextJob(), b.kept.next(), ends} {
 		if other != 0 && (at == 0 || other < at) {
 			at = other
 		}
@@ -194,7 +204,7 @@ func (b *Backbone) nextJob() int64 {
 }
 
 // Flush sends what was gathered during a step: pulls, by neighbour.
-func (b *Backbone) Flush(now int64) { b.flushPulls(now) }
+func (b *Backbone) Flush(int64) { b.flushPulls() }
 
 // follow carries out what changed in the trees, in order (T7, R4).
 func (b *Backbone) follow(now int64) {

@@ -190,7 +190,7 @@ func TestAgain(t *testing.T) {
 func TestCustodyIsBounded(t *testing.T) {
 	n := newNetwork(t, 1)
 	a := n.core("A")
-	a.b.cfg.Limits.Custody = 1_000
+	a.b.cfg.Limits.Custody = 3_000
 	n.run(settled)
 	accepted := 0
 	for i := range 10 {
@@ -205,7 +205,7 @@ func TestCustodyIsBounded(t *testing.T) {
 		}
 	}
 	z := a.b.Sizes()
-	if accepted == 0 || accepted == 10 || z.CustodyBytes > 1_000 || z.CustodyEnvelopes != accepted {
+	if accepted == 0 || accepted == 10 || z.CustodyBytes > 3_000 || z.CustodyEnvelopes != accepted {
 		t.Fatalf("%d accepted, %+v", accepted, z)
 	}
 	n.run(cacheLife + 1_000)

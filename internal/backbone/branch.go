@@ -89,6 +89,7 @@ func (b *Backbone) onGraft(now int64, n *neighbour, f *wire.Graft) {
 func (b *Backbone) onPrune(now int64, n *neighbour, f *wire.Prune) {
 	if br, ok := b.branches.Get(f.Root); ok {
 		b.dropChild(now, br, n.link)
+		b.tidyBranch(br)
 	}
 }
 
@@ -105,7 +106,7 @@ func (b *Backbone) dropChild(now int64, br *branch, link machine.LinkID) {
 			break
 		}
 	}
-	b.edgeEnded(now, link, br.root)
+	b.edgeEnded(now, link, br.root, false)
 	b.entries -= c.entries.Len()
 	c.waiting = nil // answers that come late find no child
 	for t, e := range c.entries.All() {
@@ -124,7 +125,7 @@ func (b *Backbone) newParent(now int64, c tree.Change) {
 		if b.neighbours.Has(c.Old) {
 			b.desk.Send(c.Old, machine.Control, &wire.Prune{Root: c.Root})
 		}
-		b.edgeEnded(now, c.Old, c.Root)
+		b.edgeEnded(now, c.Old, c.Root, true)
 	}
 	b.desk.Count(machine.ParentChanged, c.New)
 	br.up.Clear()
@@ -137,6 +138,11 @@ func (b *Backbone) newParent(now int64, c tree.Change) {
 		b.touch(now, br, t)
 	}
 	b.flushBranch(now, br)
+	if c.New != 0 {
+		for _, t := range br.up.Keys() {
+			b.offerDirection(now, br, c.New, t)
+		}
+	}
 }
 
 // left empties what was said upwards in a tree that this router has left (T8);
@@ -148,8 +154,15 @@ func (b *Backbone) left(now int64, root identity.Address) {
 	}
 	br.up.Clear()
 	clear(br.elsewhere)
-	if len(br.kids) == 0 && !b.forest.Knows(root) {
-		b.branches.Delete(root)
+	b.tidyBranch(br)
+}
+
+// tidyBranch forgets a branch of a tree that is not known any more, once nobody
+// hangs below and nothing waits to be sent. What a child says of such a tree is
+// kept until it prunes: if the tree becomes known again, it would not repeat it.
+func (b *Backbone) tidyBranch(br *branch) {
+	if len(br.kids) == 0 && br.up.Len() == 0 && br.flushAt == 0 && !b.forest.Knows(br.root) {
+		b.branches.Delete(br.root)
 	}
 }
 

@@ -90,9 +90,10 @@ func (b *Backbone) Stored(now int64, t machine.Token, err error) {
 		return
 	}
 	h.at = now
-	b.kept.put(h)
-	s.held++
-	b.remember(now, s, h.id, true)
+	if b.kept.put(h) {
+		s.held++
+		b.remember(now, s, h.id, true)
+	}
 	b.sending(now, s)
 	b.down.Taken(now, e.ID, wire.OK, 0)
 	if h.push {

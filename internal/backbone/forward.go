@@ -21,6 +21,12 @@ func (b *Backbone) onData(now int64, n *neighbour, f *wire.Data) {
 	case e.Newer != nil:
 		b.refused(n.link, e, wire.BadVersion, e.Newer.Text)
 		return
+	case int64(e.Time) > now+stampSkew:
+		b.refused(n.link, e, wire.Clock, "the message's time is more than five minutes ahead of this router's clock")
+		return
+	case int64(e.Expires()) < now:
+		b.refused(n.link, e, wire.Expired, "the message's time to live is over")
+		return
 	case f.Hops >= wire.HopsMax:
 		b.refused(n.link, e, wire.NotAllowed, "more hops than any tree is deep")
 		return
@@ -34,7 +40,9 @@ func (b *Backbone) onData(now int64, n *neighbour, f *wire.Data) {
 		// The stamp is the ingress's clock: without the skew that links
 		// tolerate, a router two minutes ahead would push nothing on.
 		b.desk.Count(machine.StaleDropped, n.link)
-		b.offered(now, n, e.Target, wire.PrefixOf(e.ID))
+		if e.Flags&envelope.Live == 0 { // what is live is in nobody's cache
+			b.offered(now, n, e.Target, wire.PrefixOf(e.ID))
+		}
 		return
 	}
 	b.Verdict(now, b.gate.Submit(now, gate.Case{
@@ -65,7 +73,7 @@ func (b *Backbone) Verdict(now int64, v gate.Verdict) {
 func (b *Backbone) accepted(now int64, v gate.Verdict) {
 	e := v.Admitted.Envelope()
 	h := &held{a: v.Admitted, id: wire.PrefixOf(e.ID), stamp: v.Case.Stamp, at: now}
-	if s := b.subject(e.Target); s != nil {
+	if s := b.passing(e.Target); s != nil {
 		b.remember(now, s, h.id, false)
 		if s.wanted {
 			b.down.Deliver(now, v.Admitted)

@@ -20,6 +20,7 @@ func (b *Backbone) touch(now int64, br *branch, t envelope.Target) {
 func (b *Backbone) flushDue(now int64, j job) {
 	if br, ok := b.branches.Get(j.root); ok && br.flushAt != 0 && br.flushAt <= now {
 		b.flushBranch(now, br)
+		b.tidyBranch(br)
 	}
 }
 
@@ -170,10 +171,13 @@ func (b *Backbone) onInterest(now int64, n *neighbour, f *wire.Interest) {
 	for _, e := range f.Entries {
 		delete(c.waiting, e.Target) // what waits for its check is dropped when something newer comes
 		if e.Target.Kind == envelope.Address && e.Flags&wire.Receiver != 0 {
-			b.checkGrant(now, br, c, e)
-		} else {
-			b.setEntry(now, br, c, e)
+			b.checkGrant(now, n, br, c, e)
+			continue
 		}
+		// A grant that nobody needs is not looked at, so it must not be kept: it
+		// could go up in place of a good one, and this router be charged for it.
+		e.Grant = nil
+		b.setEntry(now, br, c, e)
 	}
 }
 
@@ -186,14 +190,14 @@ func (b *Backbone) setEntry(now int64, br *branch, c *child, e wire.InterestEntr
 		before = old.flags
 	}
 	switch {
-	case e.Flags == 0 && had:
+	case e.Flags == 0 && !had:
+		return
+	case e.Flags == 0:
 		c.entries.Delete(e.Target)
 		b.entries--
-	case e.Flags == 0:
-		return
 	case had:
 		old.flags, old.grant = e.Flags, e.Grant
-	case c.entries.Len() >= entriesPerChild || b.entries >= EntriesMax:
+	case c.entries.Len() >= b.bounds.entriesPerChild || b.entries >= b.bounds.entries:
 		b.desk.Count(machine.TableFull, c.link)
 		return
 	default:
@@ -206,74 +210,6 @@ func (b *Backbone) setEntry(now int64, br *branch, c *child, e wire.InterestEntr
 	}
 	if before&wire.Receiver == 0 && e.Flags&wire.Receiver != 0 {
 		b.offerDirection(now, br, c.link, e.Target)
-	}
-}
-
-// A grantCheck is an interest entry that waits for its grant's signature.
-type grantCheck struct {
-	br    *branch
-	child *child
-	entry wire.InterestEntry
-}
-
-// checkGrant applies J4: a grant that is missing, ended, too long or for another
-// address drops the entry and blames nobody; a verified one is not verified
-// again.
-func (b *Backbone) checkGrant(now int64, br *branch, c *child, e wire.InterestEntry) {
-	g := e.Grant
-	if g == nil || g.Address != e.Target.To || int64(g.NotAfter) < now || int64(g.NotAfter) > now+grantLife+stampSkew {
-		e.Flags &^= wire.Receiver
-		e.Grant = nil
-		b.setEntry(now, br, c, e)
-		return
-	}
-	if b.grants.HasGrant(g) {
-		b.grantGood(now, br, c, e)
-		return
-	}
-	if len(b.checks) >= ChecksMax {
-		b.desk.Count(machine.TableFull, c.link)
-		return
-	}
-	t := b.desk.Verify(machine.OwnerBackbone, c.link, g.Claim())
-	b.checks[t] = &grantCheck{br, c, e}
-	c.waiting[e.Target] = t
-}
-
-func (b *Backbone) grantChecked(now int64, t machine.Token, failed int) {
-	w, ok := b.checks[t]
-	if !ok {
-		return
-	}
-	delete(b.checks, t)
-	if failed >= 0 {
-		b.gate.Charge(now, w.child.link, wire.BadSignature, "a grant's signature does not hold")
-		return
-	}
-	b.grants.PutGrant(now, w.entry.Grant)
-	if w.child.waiting[w.entry.Target] == t {
-		delete(w.child.waiting, w.entry.Target)
-		b.grantGood(now, w.br, w.child, w.entry)
-	}
-}
-
-func (b *Backbone) grantGood(now int64, br *branch, c *child, e wire.InterestEntry) {
-	b.setEntry(now, br, c, e)
-	b.agenda.Put(int64(e.Grant.NotAfter)+1, job{do: (*Backbone).entryEnded, root: br.root, at: e.Target, link: c.link})
-}
-
-// entryEnded takes R from a child's entry when its grant is over (J4).
-func (b *Backbone) entryEnded(now int64, j job) {
-	br, ok := b.branches.Get(j.root)
-	if !ok {
-		return
-	}
-	c := br.child(j.link)
-	if c == nil {
-		return
-	}
-	if e, ok := c.entries.Get(j.at); ok && e.grant != nil && int64(e.grant.NotAfter) < now {
-		b.setEntry(now, br, c, wire.InterestEntry{Target: j.at, Flags: e.flags &^ wire.Receiver})
 	}
 }
 
@@ -296,7 +232,7 @@ func (b *Backbone) onElsewhere(now int64, n *neighbour, f *wire.Elsewhere) {
 		if !known || old != e.Yes {
 			b.touch(now, br, e.Target)
 		}
-		if e.Yes && (!known || !old) {
+		if e.Yes && known && !old {
 			b.offerDirection(now, br, p, e.Target)
 		}
 	}

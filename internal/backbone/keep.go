@@ -17,7 +17,8 @@ type held struct {
 	push  bool  // to be pushed once it is stored
 }
 
-func (h *held) size() int { return len(h.a.Envelope().Raw) }
+// size is what h takes of the memory: its bytes and what is kept about them.
+func (h *held) size() int { return len(h.a.Envelope().Raw) + heldOverhead }
 
 // keep is the envelopes of the last ten minutes, oldest first. What only passed
 // by may be dropped for room; what is in custody never is: when that is full,
@@ -26,6 +27,8 @@ type keep struct {
 	at    map[wire.Prefix]*held
 	cache fifo
 	own   fifo
+
+	most int // bytes of the cache
 }
 
 type fifo struct {
@@ -34,22 +37,24 @@ type fifo struct {
 	bytes int
 }
 
-func newKeep() keep { return keep{at: make(map[wire.Prefix]*held)} }
+func newKeep(most int) keep { return keep{at: make(map[wire.Prefix]*held), most: most} }
 
-// put adds h; of two with one prefix the first stays.
-func (k *keep) put(h *held) {
+// put adds h and reports whether it did; of two with one prefix the first stays,
+// except that custody takes over what was only cached.
+func (k *keep) put(h *held) bool {
 	if old, ok := k.at[h.id]; ok && (old.own || !h.own) {
-		return
+		return false
 	}
 	k.at[h.id] = h
 	if h.own {
 		k.own.push(h)
-		return
+		return true
 	}
 	k.cache.push(h)
-	for k.cache.bytes > CacheBytesMax {
+	for k.cache.bytes > k.most {
 		k.drop(k.cache.pop())
 	}
+	return true
 }
 
 func (k *keep) drop(h *held) {

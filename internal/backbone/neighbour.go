@@ -18,9 +18,24 @@ type neighbour struct {
 	queued   int        // bytes of data and pulled that the link has not written yet
 	deferred []deferral // pushes that did not fit and become offers (F3)
 
-	edges map[identity.Address]int64 // roots whose edge to here ended, and until when data may still come
-	pulls []wire.Prefix              // gathered in this step
-	open  int                        // pulls under way
+	edges      map[identity.Address]formerEdge // by root: edges to here that ended lately
+	pulls      []wanted                        // gathered in this step
+	open       int                             // pulls under way
+	checking   int                             // grants that are being checked
+	pausedTill int64                           // it is read no further until then, since too many are
+	brought    int                             // records of missing envelopes that it was the first to offer
+}
+
+// A formerEdge is an edge of a tree that has ended.
+type formerEdge struct {
+	ended  int64 // when; data may still come for a moment
+	parent int64 // when it ended as the way up, which may still pull; 0: it was not
+}
+
+// A wanted is an id to be pulled, and how far the pull may travel.
+type wanted struct {
+	id   wire.Prefix
+	hops uint64
 }
 
 // A deferral is a push that became an offer.
@@ -55,13 +70,13 @@ func costOf(rtt int) int { return costBase + min(rtt, costRTTMax) }
 // a stored one becomes an offer once the queue drains, a live one is dropped.
 func (b *Backbone) push(n *neighbour, f *wire.Data) {
 	w := f.Weight()
-	if n.queued+w <= bulkMax {
+	if n.queued+w <= b.bounds.bulk {
 		n.queued += w
 		b.desk.Send(n.link, machine.Bulk, f)
 		b.desk.Count(machine.Forwarded, n.link)
 		return
 	}
-	if f.Envelope.Flags&envelope.Live != 0 || len(n.deferred) >= deferredMax {
+	if f.Envelope.Flags&envelope.Live != 0 || len(n.deferred) >= b.bounds.deferred {
 		b.desk.Count(machine.LiveDropped, n.link)
 		return
 	}
@@ -78,7 +93,7 @@ func (b *Backbone) Drained(now int64, link machine.LinkID, class machine.Class, 
 	if n.queued -= weight; n.queued < 0 {
 		n.queued = 0
 	}
-	if len(n.deferred) > 0 && n.queued <= bulkMax/2 {
+	if len(n.deferred) > 0 && n.queued <= b.bounds.bulk/2 {
 		list := n.deferred
 		n.deferred = nil
 		b.offerDeferred(now, n, list)
@@ -110,13 +125,42 @@ func (b *Backbone) isEdge(now int64, n *neighbour, root identity.Address) bool {
 	if br, ok := b.branches.Get(root); ok && br.child(n.link) != nil {
 		return true
 	}
-	return n.edges[root] >= now
+	return n.wasEdge(now, root)
 }
 
-// edgeEnded remembers that an edge was there. The map holds one entry per root
-// that this router knows: tree bounds those.
-func (b *Backbone) edgeEnded(now int64, link machine.LinkID, root identity.Address) {
-	if n, ok := b.neighbours.Get(link); ok {
-		n.edges[root] = now + edgeGrace
+// wasEdge reports whether n was parent or child in the tree of root a few seconds
+// ago.
+func (n *neighbour) wasEdge(now int64, root identity.Address) bool {
+	e, ok := n.edges[root]
+	return ok && now-e.ended <= edgeGrace
+}
+
+// edgeEnded remembers for a minute that an edge was there. The map holds one entry
+// per root that this router knew in that minute: tree bounds those.
+func (b *Backbone) edgeEnded(now int64, link machine.LinkID, root identity.Address, parent bool) {
+	n, ok := b.neighbours.Get(link)
+	if !ok {
+		return
 	}
+	e, had := n.edges[root]
+	if e.ended = now; parent {
+		e.parent = now
+	}
+	n.edges[root] = e
+	if !had { // each entry has one job
+		b.agenda.Put(now+askGrace+1, job{do: (*Backbone).edgeOver, root: root, link: link})
+	}
+}
+
+// edgeOver forgets an edge, or looks again if it ended anew meanwhile.
+func (b *Backbone) edgeOver(now int64, j job) {
+	n, ok := b.neighbours.Get(j.link)
+	if !ok {
+		return
+	}
+	if over := n.edges[j.root].ended + askGrace + 1; over > now {
+		b.agenda.Put(over, j)
+		return
+	}
+	delete(n.edges, j.root)
 }

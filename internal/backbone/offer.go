@@ -15,6 +15,7 @@ import (
 type oidTable struct {
 	seen map[oidKey]struct{}
 	list []oidSeen
+	most int
 }
 
 type oidKey struct {
@@ -28,25 +29,58 @@ type oidSeen struct {
 	until int64
 }
 
-func newOIDTable() oidTable { return oidTable{seen: make(map[oidKey]struct{})} }
+func newOIDTable(most int) oidTable { return oidTable{seen: make(map[oidKey]struct{}), most: most} }
 
 // first reports whether k is new, and remembers it.
 func (t *oidTable) first(now int64, k oidKey) bool {
-	for len(t.list) > 0 && (t.list[0].until < now || len(t.list) >= OffersMax) {
-		delete(t.seen, t.list[0].key)
-		t.list = t.list[1:]
-	}
+	t.expire(now)
 	if _, ok := t.seen[k]; ok {
 		return false
+	}
+	if len(t.list) >= t.most {
+		t.pop()
 	}
 	t.seen[k] = struct{}{}
 	t.list = append(t.list, oidSeen{k, now + oidLife})
 	return true
 }
 
+// expire forgets what is over.
+func (t *oidTable) expire(now int64) {
+	for len(t.list) > 0 && t.list[0].until < now {
+		t.pop()
+	}
+	if len(t.list) == 0 {
+		t.list = nil
+	}
+}
+
+func (t *oidTable) pop() {
+	delete(t.seen, t.list[0].key)
+	t.list = t.list[1:]
+}
+
+// firstOffer is first, and sees to it that the table empties by itself.
+func (b *Backbone) firstOffer(now int64, k oidKey) bool {
+	quiet := len(b.oids.list) == 0
+	first := b.oids.first(now, k)
+	if quiet && !b.oidsDue {
+		b.oidsDue = true
+		b.agenda.Put(now+oidLife+1, job{do: (*Backbone).oidsOver})
+	}
+	return first
+}
+
+func (b *Backbone) oidsOver(now int64, j job) {
+	b.oids.expire(now)
+	if b.oidsDue = len(b.oids.list) > 0; b.oidsDue {
+		b.agenda.Put(b.oids.list[0].until+1, j)
+	}
+}
+
 func (b *Backbone) newOID(now int64, root identity.Address, t envelope.Target) (oid [8]byte) {
 	binary.BigEndian.PutUint64(oid[:], b.random.Uint64())
-	b.oids.first(now, oidKey{root, t, oid})
+	b.firstOffer(now, oidKey{root, t, oid})
 	return oid
 }
 
@@ -107,6 +141,10 @@ type dueOffer struct {
 // offerLater schedules S1's first offers for an id that was not pushed on the
 // primary tree.
 func (b *Backbone) offerLater(now int64, s *subject, id wire.Prefix) {
+	if len(s.due)+2 > b.bounds.due {
+		b.desk.Count(machine.TableFull, 0)
+		return
+	}
 	s.due = append(s.due, dueOffer{id, now + offerFirst}, dueOffer{id, now + offerSecond})
 	b.dueJob(now, s, now+offerFirst)
 }
@@ -114,8 +152,15 @@ func (b *Backbone) offerLater(now int64, s *subject, id wire.Prefix) {
 // scheduleOffers offers all that s still counts as recent and own, soon.
 func (b *Backbone) scheduleOffers(now int64, s *subject) {
 	s.prune(now)
+	second := s.due[:0] // what is due within offerFirst is among what follows
+	for _, d := range s.due {
+		if d.at > now+offerFirst {
+			second = append(second, d)
+		}
+	}
+	s.due = second
 	for _, r := range s.recent {
-		if r.own {
+		if r.own && r.counts(now) && len(s.due) < b.bounds.due {
 			s.due = append(s.due, dueOffer{r.id, now + offerFirst})
 		}
 	}
@@ -176,7 +221,7 @@ func (b *Backbone) onOffer(now int64, n *neighbour, f *wire.Offer) {
 		b.desk.Count(machine.WrongDirection, n.link)
 		return
 	}
-	if !b.oids.first(now, oidKey{f.Root, f.Target, f.OID}) {
+	if !b.firstOffer(now, oidKey{f.Root, f.Target, f.OID}) {
 		return
 	}
 	pass := make([]wire.Prefix, 0, len(f.IDs))

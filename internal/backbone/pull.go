@@ -18,9 +18,11 @@ type missing struct {
 	askers []machine.LinkID // neighbours that wait for it
 	asked  []machine.LinkID // neighbours that were asked: only they may answer
 
+	by      machine.LinkID // who was the first to offer it
 	wanted  bool           // somebody here wants it
 	out     machine.LinkID // where a pull is under way
 	outTill int64          // no second pull before that
+	tried   int            // providers that were asked in this round
 	hops    uint64         // left for pulls on behalf of askers
 	checkAt int64          // when the next pull is due; 0: no job
 }
@@ -34,17 +36,19 @@ func (m *missing) otherProvider(asker machine.LinkID) machine.LinkID {
 	return 0
 }
 
-// lacking returns the record of a missing id, made if need be; nil: table full.
-func (b *Backbone) lacking(now int64, id wire.Prefix) *missing {
+// lacking returns the record of a missing id, made if need be; nil: the table is
+// full, or half of it with what n alone has brought.
+func (b *Backbone) lacking(now int64, n *neighbour, id wire.Prefix) *missing {
 	m, ok := b.missing.Get(id)
 	if ok {
 		return m
 	}
-	if b.missing.Len() >= MissingMax {
-		b.desk.Count(machine.TableFull, 0)
+	if b.missing.Len() >= b.bounds.missing || n.brought >= b.bounds.missing/2 {
+		b.desk.Count(machine.TableFull, n.link)
 		return nil
 	}
-	m = &missing{id: id, until: now + providerLife}
+	m = &missing{id: id, until: now + providerLife, by: n.link}
+	n.brought++
 	b.missing.Set(id, m)
 	b.agenda.Put(m.until+1, job{do: (*Backbone).forget, id: id})
 	return m
@@ -60,8 +64,16 @@ func (b *Backbone) forget(now int64, j job) {
 		b.agenda.Put(m.until+1, j)
 		return
 	}
+	b.noMore(m)
+}
+
+// noMore ends the record of a missing id: it came, or it is not to be had.
+func (b *Backbone) noMore(m *missing) {
 	b.pullEnded(m)
-	b.missing.Delete(j.id)
+	if n, ok := b.neighbours.Get(m.by); ok {
+		n.brought--
+	}
+	b.missing.Delete(m.id)
 }
 
 // offered notes that n can provide id (S2).
@@ -69,7 +81,7 @@ func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.P
 	if b.kept.at[id] != nil {
 		return
 	}
-	m := b.lacking(now, id)
+	m := b.lacking(now, n, id)
 	if m == nil {
 		return
 	}
@@ -80,7 +92,7 @@ func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.P
 			m.providers = m.providers[1:]
 		}
 	}
-	s := b.subject(t)
+	s := b.passing(t)
 	if s == nil {
 		return
 	}
@@ -95,6 +107,7 @@ func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.P
 		b.checkLater(m, now+grace)
 	}
 	if len(m.askers) > 0 && m.outTill <= now {
+		m.tried = 0
 		b.pull(now, m, 0, m.hops)
 	}
 }
@@ -115,6 +128,7 @@ func (b *Backbone) stillMissing(now int64, j job) {
 	if len(m.providers) == 0 {
 		return
 	}
+	m.tried = 0
 	if b.pull(now, m, 0, wire.HopsMax) {
 		b.checkLater(m, now+pullAgain)
 	} else {
@@ -130,7 +144,7 @@ func (b *Backbone) pull(now int64, m *missing, not machine.LinkID, hops uint64) 
 	}
 	for i, p := range m.providers {
 		n, ok := b.neighbours.Get(p)
-		if p == not || !ok || n.open >= pullsOpen {
+		if p == not || !ok || n.open >= b.bounds.pulls {
 			continue
 		}
 		m.providers = append(append(m.providers[:i:i], m.providers[i+1:]...), p)
@@ -140,8 +154,12 @@ func (b *Backbone) pull(now int64, m *missing, not machine.LinkID, hops uint64) 
 		if !containsLink(m.asked, p) {
 			m.asked = append(m.asked, p)
 		}
+		m.tried++
 		m.hops = hops
-		n.pulls = append(n.pulls, m.id)
+		if len(n.pulls) == 0 {
+			b.pulling = append(b.pulling, n)
+		}
+		n.pulls = append(n.pulls, wanted{m.id, hops})
 		return true
 	}
 	return false
@@ -154,23 +172,27 @@ func (b *Backbone) pullEnded(m *missing) {
 	m.out, m.outTill = 0, 0
 }
 
-// flushPulls sends the pulls of one step, gathered by neighbour and hop count.
-func (b *Backbone) flushPulls(now int64) {
-	for _, n := range b.neighbours.All() {
+// flushPulls sends the pulls of one step, gathered by neighbour and, in runs, by
+// hop count: an asker far away must not shorten the way of the others' pulls.
+func (b *Backbone) flushPulls() {
+	for _, n := range b.pulling {
 		for len(n.pulls) > 0 {
-			k := min(len(n.pulls), wire.PullMax)
-			hops := uint64(wire.HopsMax)
-			for _, id := range n.pulls[:k] {
-				if m, ok := b.missing.Get(id); ok {
-					hops = min(hops, m.hops)
+			hops := n.pulls[0].hops
+			ids := make([]wire.Prefix, 0, min(len(n.pulls), wire.PullMax))
+			for _, w := range n.pulls[:cap(ids)] {
+				if w.hops != hops {
+					break
 				}
+				ids = append(ids, w.id)
 			}
-			b.desk.Send(n.link, machine.Control, &wire.Pull{Hops: hops, IDs: append([]wire.Prefix(nil), n.pulls[:k]...)})
-			b.desk.Do(machine.Report{Event: machine.Pulled, Link: n.link, Count: k})
-			n.pulls = n.pulls[k:]
+			b.desk.Send(n.link, machine.Control, &wire.Pull{Hops: hops, IDs: ids})
+			b.desk.Do(machine.Report{Event: machine.Pulled, Link: n.link, Count: len(ids)})
+			n.pulls = n.pulls[len(ids):]
 		}
 		n.pulls = nil
 	}
+	clear(b.pulling)
+	b.pulling = b.pulling[:0]
 }
 
 // onPull answers with what is here, looks for what is not, and says so where
@@ -185,13 +207,14 @@ func (b *Backbone) onPull(now int64, n *neighbour, f *wire.Pull) {
 			continue
 		}
 		m, ok := b.missing.Get(id)
-		if !ok || f.Hops <= 1 || m.otherProvider(n.link) == 0 || len(m.askers) >= askersMax {
+		if !ok || f.Hops <= 1 || m.otherProvider(n.link) == 0 || len(m.askers) >= b.bounds.askers {
 			none = append(none, id)
 			continue
 		}
 		if !containsLink(m.askers, n.link) {
 			m.askers = append(m.askers, n.link)
 		}
+		m.tried = 0
 		b.pull(now, m, n.link, f.Hops-1)
 	}
 	if len(none) > 0 {
@@ -199,8 +222,8 @@ func (b *Backbone) onPull(now int64, n *neighbour, f *wire.Pull) {
 	}
 }
 
-// mayAsk reports whether n is, or was lately, a direction of t in any tree: a
-// neighbour gets only what would have been pushed to it.
+// mayAsk reports whether n is, or was within a minute, a direction of t in any
+// tree: a neighbour gets only what would have been pushed to it.
 func (b *Backbone) mayAsk(now int64, n *neighbour, t envelope.Target) bool {
 	for root, br := range b.branches.All() {
 		if p, ok := b.forest.Parent(root); ok && p == n.link {
@@ -211,7 +234,7 @@ func (b *Backbone) mayAsk(now int64, n *neighbour, t envelope.Target) bool {
 				return true
 			}
 		}
-		if n.edges[root] >= now {
+		if e, ok := n.edges[root]; ok && e.parent != 0 && now-e.parent <= askGrace {
 			return true
 		}
 	}
@@ -230,7 +253,7 @@ func (b *Backbone) mayAsk(now int64, n *neighbour, t envelope.Target) bool {
 // give sends one envelope in answer to a pull; false: its queue is full.
 func (b *Backbone) give(n *neighbour, h *held) bool {
 	f := &wire.Pulled{Stamp: h.stamp, Envelope: h.a.Envelope()}
-	if n.queued+f.Weight() > bulkMax {
+	if n.queued+f.Weight() > b.bounds.bulk {
 		return false
 	}
 	n.queued += f.Weight()
@@ -251,7 +274,7 @@ func (b *Backbone) onPulled(now int64, n *neighbour, f *wire.Pulled) {
 	b.desk.Count(machine.Repaired, n.link)
 	v := b.gate.Submit(now, gate.Case{Asker: machine.OwnerBackbone, Link: n.link, Envelope: e, Stamp: f.Stamp})
 	if v.Result == gate.Known { // it came, and has left the cache since: nobody here misses it
-		b.missing.Delete(m.id)
+		b.noMore(m)
 	}
 	b.Verdict(now, v)
 }
@@ -264,9 +287,8 @@ func (b *Backbone) onNoHave(now int64, n *neighbour, f *wire.NoHave) {
 			continue
 		}
 		b.pullEnded(m)
-		next := m.otherProvider(n.link)
-		if next == 0 || !b.pull(now, m, n.link, m.hops) {
-			m.outTill = now + pullOut
+		if m.tried >= len(m.providers) || !b.pull(now, m, n.link, m.hops) {
+			m.outTill = now + pullOut // two that have nothing must not be asked in turns
 		}
 	}
 }
@@ -277,13 +299,16 @@ func (b *Backbone) found(now int64, h *held) {
 	if !ok {
 		return
 	}
-	b.pullEnded(m)
+	b.noMore(m)
 	for _, link := range m.askers {
-		if n, up := b.neighbours.Get(link); up {
-			b.give(n, h)
+		n, up := b.neighbours.Get(link)
+		if !up {
+			continue
+		}
+		if !b.mayAsk(now, n, h.a.Envelope().Target) || !b.give(n, h) {
+			b.desk.Send(link, machine.Control, &wire.NoHave{IDs: []wire.Prefix{h.id}})
 		}
 	}
-	b.missing.Delete(h.id)
 }
 
 // forgetProvider takes a link that ended out of all that was expected of it.

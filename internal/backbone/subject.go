@@ -27,6 +27,7 @@ type subject struct {
 	due                []dueOffer
 	dueAt              int64 // when the next batch of due offers goes; 0: no job
 	tidyAt             int64 // when what passed by is looked through; 0: no job
+	lookAt             int64 // when a flag that ended stops to count; 0: no job
 }
 
 // A presence is this router's own part of the interest in one tree. A flag that
@@ -50,13 +51,20 @@ type lapse struct {
 	until int64
 }
 
-// subject returns the record of t, made if need be, or nil if the table is full.
-func (b *Backbone) subject(t envelope.Target) *subject {
+// subject returns the record of a target that this router's own side wants or
+// sends to, made if need be, or nil if the table is full.
+func (b *Backbone) subject(t envelope.Target) *subject { return b.record(t, b.bounds.targets) }
+
+// passing is subject for what only passes by. It may fill half of the table: what
+// neighbours bring must not keep a client from subscribing.
+func (b *Backbone) passing(t envelope.Target) *subject { return b.record(t, b.bounds.targets/2) }
+
+func (b *Backbone) record(t envelope.Target, most int) *subject {
 	s, ok := b.subjects.Get(t)
 	if ok {
 		return s
 	}
-	if b.subjects.Len() >= TargetsMax {
+	if b.subjects.Len() >= most {
 		b.desk.Count(machine.TableFull, 0)
 		return nil
 	}
@@ -110,7 +118,7 @@ func (r recent) counts(now int64) bool {
 // remember notes that an id came, or was offered. Of very many in a short time
 // the oldest are forgotten: the repair of a cut that long is not J3's.
 func (b *Backbone) remember(now int64, s *subject, id wire.Prefix, own bool) {
-	if len(s.recent) >= recentMax {
+	if len(s.recent) >= b.bounds.recent {
 		s.recent = s.recent[1:]
 	}
 	s.recent = append(s.recent, recent{id, now, own})
@@ -127,6 +135,9 @@ func (b *Backbone) tidyDue(now int64, j job) {
 	if !ok {
 		return
 	}
+	if s.tidyAt > now {
+		return // the job of a subject that was forgotten and came back
+	}
 	s.tidyAt = 0
 	b.tidy(now, s)
 	if len(s.recent) > 0 {
@@ -135,11 +146,20 @@ func (b *Backbone) tidyDue(now int64, j job) {
 	}
 }
 
+// lapsed notes that a child wants t no more, once for each child.
 func (b *Backbone) lapsed(now int64, t envelope.Target, link machine.LinkID) {
-	if s, ok := b.subjects.Get(t); ok && b.neighbours.Has(link) {
-		s.prune(now)
-		s.lapses = append(s.lapses, lapse{link, now + askGrace})
+	s, ok := b.subjects.Get(t)
+	if !ok || !b.neighbours.Has(link) {
+		return
 	}
+	s.prune(now)
+	for i := range s.lapses {
+		if s.lapses[i].link == link {
+			s.lapses = append(s.lapses[:i], s.lapses[i+1:]...)
+			break
+		}
+	}
+	s.lapses = append(s.lapses, lapse{link, now + askGrace})
 }
 
 // Want says that somebody here wants t from now on; again with a later grant.
@@ -151,7 +171,7 @@ func (b *Backbone) Want(now int64, t envelope.Target, grant *wire.Grant) {
 	s.wanted = true
 	if grant != nil && (s.grant == nil || s.grant.NotAfter < grant.NotAfter) {
 		s.grant = grant
-		b.agenda.Put(int64(grant.NotAfter)+1, job{do: (*Backbone).grantEnded, at: t})
+		b.endsAt(grant, grantEnd{target: t})
 	}
 	b.place(now, s)
 }
@@ -165,17 +185,13 @@ func (b *Backbone) Unwant(now int64, t envelope.Target) {
 	}
 }
 
-func (b *Backbone) grantEnded(now int64, j job) {
-	if s, ok := b.subjects.Get(j.at); ok {
-		b.place(now, s)
-	}
-}
-
-// remapAll computes the map anew for every subject that has a part here (R4).
+// remapAll computes the map anew for every subject that has a part here (R4), at
+// once: subscribers join a new root before publishers use it. The others are
+// mapped when they get a part.
 func (b *Backbone) remapAll(now int64) {
 	for _, s := range b.subjects.All() {
+		s.mapped = false
 		if s.wanted || s.senderUntil > 0 || s.held > 0 || s.presences.Len() > 0 {
-			s.mapped = false
 			b.place(now, s)
 		}
 	}
@@ -260,18 +276,20 @@ func (b *Backbone) appear(now int64, s *subject, root identity.Address) {
 	}
 	before := p.flags
 	for i := range p.ends {
-		b.settle(now, s, p, i, want)
+		p.settle(now, i, want)
+		b.look(now, s, p.ends[i])
 	}
 	if p.flags == 0 {
 		s.presences.Delete(root)
 	}
+	// Of an address the grant may be another, which the parent must be told.
 	if p.flags != before || want&wire.Receiver != 0 && s.target.Kind == envelope.Address {
 		b.touch(now, b.branch(root), s.target)
 	}
 }
 
 // settle brings flag i of a presence up to date.
-func (b *Backbone) settle(now int64, s *subject, p *presence, i int, want wire.InterestFlags) {
+func (p *presence) settle(now int64, i int, want wire.InterestFlags) {
 	flag := wire.InterestFlags(1) << i
 	switch {
 	case want&flag != 0:
@@ -280,15 +298,25 @@ func (b *Backbone) settle(now int64, s *subject, p *presence, i int, want wire.I
 	case p.flags&flag == 0:
 	case p.ends[i] == 0:
 		p.ends[i] = now + clearAfter
-		b.agenda.Put(p.ends[i], job{do: (*Backbone).placeAgain, at: s.target})
 	case p.ends[i] <= now:
 		p.flags &^= flag
 		p.ends[i] = 0
 	}
 }
 
+// look plans another look at s at an instant; 0: none is wanted. One job is enough,
+// since each look plans the next: who wants and unwants in turn makes no heap.
+func (b *Backbone) look(now int64, s *subject, at int64) {
+	if at == 0 || s.lookAt > now && s.lookAt <= at {
+		return
+	}
+	s.lookAt = at
+	b.agenda.Put(at, job{do: (*Backbone).placeAgain, at: s.target})
+}
+
 func (b *Backbone) placeAgain(now int64, j job) {
-	if s, ok := b.subjects.Get(j.at); ok {
+	if s, ok := b.subjects.Get(j.at); ok && s.lookAt <= now {
+		s.lookAt = 0
 		b.place(now, s)
 		b.tidy(now, s)
 	}

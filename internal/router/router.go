@@ -195,7 +195,7 @@ func (r *Router) linkDown(now int64, ev machine.LinkDown) {
 	delete(r.links, ev.Link)
 }
 
-// frameIn hands a frame to the room whose number it bears (spec §3.1): backbone
+// frameIn hands a frame to the room whose number it bears (spec §3.2): backbone
 // frames count only between two cores, attachment frames only on attachments.
 func (r *Router) frameIn(now int64, ev machine.FrameIn) {
 	rel := r.links[ev.Link]
