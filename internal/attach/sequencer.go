@@ -12,6 +12,7 @@ import (
 // SequencerLimits bound a Sequencer; zero values are the defaults of a home.
 type SequencerLimits struct {
 	Wait      int64 // milliseconds that anything waits behind a hole
+	Join      int64 // milliseconds that an unknown stream waits for its beginning; 0: it starts where it is seen first
 	Envelopes int   // that wait in one stream
 	Bytes     int   // that wait in one stream
 	Total     int   // bytes that wait in all streams
@@ -23,7 +24,9 @@ type SequencerLimits struct {
 // is filled, for 30 s at most and within bounds; then a gap tells of the hole and
 // the stream goes on. What fills it later passes at once, marked late. In a live
 // stream a hole is a gap at once. The first envelope of an unknown stream starts
-// it wherever it is. Streams never wait for each other.
+// it wherever it is, after waiting for Join whether an earlier one comes: the first
+// of a young subscription may be repaired while the next is pushed already. What
+// was before the start is no gap. Streams never wait for each other.
 //
 // Inputs: Put, Excuse, Forget, Tick; each appends to a list what passes, in order.
 // Queries: Deadline, Held. Times are Unix milliseconds. It is not safe for
@@ -60,6 +63,7 @@ type Passed struct {
 type stream struct {
 	key   envelope.Stream
 	next  uint64       // the number that is expected
+	joins bool         // nothing passed yet: the first of held will be the start
 	holes []wire.Range // numbers below next that did not pass
 	held  []waiting    // ascending by number
 	bytes int          // of held
@@ -115,6 +119,8 @@ func (s *Sequencer) Put(now int64, a gate.Admitted, r Receipt, out []Passed) []P
 		return append(out, Passed{Order: order, Admitted: a, Receipt: r})
 	case e.First <= st.next:
 		return s.release(st, append(out, st.pass(a, r)))
+	case st.joins:
+		return s.hold(now, st, waiting{a, r, now}, out)
 	case e.Flags&envelope.Live != 0 || e.First-st.next <= s.targets[st.key.Target].excused:
 		out = s.skip(st, e.First, e.Time, out)
 		return s.release(st, append(out, st.pass(a, r)))
@@ -159,9 +165,9 @@ func (s *Sequencer) Tick(now int64, out []Passed) []Passed {
 		for _, w := range st.held[1:] {
 			st.since = min(st.since, w.at)
 		}
-		if now-st.since >= s.limits.Wait {
+		if wait := s.wait(st); now-st.since >= wait {
 			out = s.giveUp(st, out)
-			st.since = now - s.limits.Wait // look again at once
+			st.since = now - s.wait(st) // look again at once
 		}
 		s.arm(st)
 	}
@@ -177,8 +183,7 @@ func (s *Sequencer) Deadline() int64 {
 // Held returns how many envelopes wait, and their bytes.
 func (s *Sequencer) Held() (envelopes, bytes int) { return s.count, s.held }
 
-// stream finds or starts the stream of e. What precedes its first envelope counts
-// as a hole that nobody waits for: it may still come.
+// stream finds or starts the stream of e.
 func (s *Sequencer) stream(now int64, e *envelope.Envelope) *stream {
 	key := e.Stream()
 	if st, ok := s.streams[key]; ok {
@@ -188,9 +193,9 @@ func (s *Sequencer) stream(now int64, e *envelope.Envelope) *stream {
 	if len(s.streams) >= s.limits.Streams {
 		return nil
 	}
-	st := &stream{key: key, next: e.First, used: now}
-	if e.First > 0 {
-		st.holes = []wire.Range{{First: 0, Last: e.First - 1}}
+	st := &stream{key: key, used: now, joins: e.First > 0}
+	if s.limits.Join == 0 || e.Flags&envelope.Live != 0 {
+		st.begin(e.First)
 	}
 	s.streams[key] = st
 	l, ok := s.targets[key.Target]
@@ -263,13 +268,25 @@ func (s *Sequencer) hold(now int64, st *stream, w waiting, out []Passed) []Passe
 func (s *Sequencer) arm(st *stream) {
 	if !st.armed && len(st.held) > 0 {
 		st.armed = true
-		s.due.Put(st.since+s.limits.Wait, st)
+		s.due.Put(st.since+s.wait(st), st)
 	}
 }
 
-// giveUp lets the stream go on behind its first hole.
+// wait returns how long the first of what is held has to.
+func (s *Sequencer) wait(st *stream) int64 {
+	if st.joins {
+		return s.limits.Join
+	}
+	return s.limits.Wait
+}
+
+// giveUp lets the stream go on behind its first hole, or begin.
 func (s *Sequencer) giveUp(st *stream, out []Passed) []Passed {
 	first := st.held[0].a.Envelope()
+	if st.joins {
+		st.begin(first.First)
+		return s.release(st, out)
+	}
 	return s.release(st, s.skip(st, first.First, first.Time, out))
 }
 
@@ -322,9 +339,19 @@ func (s *Sequencer) skip(st *stream, first, to uint64, out []Passed) []Passed {
 	}})
 }
 
+// begin makes a number the first that is expected. What precedes it counts as a
+// hole that nobody waits for: it may still come.
+func (st *stream) begin(first uint64) {
+	st.joins, st.next = false, first
+	if first > 0 {
+		st.holes = []wire.Range{{First: 0, Last: first - 1}}
+	}
+}
+
 // pass moves the stream behind an envelope.
 func (st *stream) pass(a gate.Admitted, r Receipt) Passed {
 	e := a.Envelope()
+	st.joins = false
 	st.next, st.last = e.Next(), e.Time
 	return Passed{Admitted: a, Receipt: r}
 }
