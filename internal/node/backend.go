@@ -9,6 +9,7 @@ import (
 	"upsycle/internal/control"
 	"upsycle/internal/machine"
 	"upsycle/internal/router"
+	"upsycle/internal/wire"
 )
 
 // openControl serves the control API, where the configuration wants it.
@@ -36,6 +37,9 @@ func (n *Node) Status(ctx context.Context) (control.Status, error) {
 	s := control.Status{
 		Version: n.cfg.Version, Address: n.Address().Text(identity.RouterText), Role: snap.Role.String(),
 		UptimeMs: time.Since(n.started).Milliseconds(), Encryption: "plaintext", Counters: n.Counters(),
+		// Never null in JSON: a script may walk them without asking.
+		Endpoints: []string{}, Peers: []control.Peer{}, Roots: []control.Root{},
+		Clients: []control.Mailbox{}, Targets: []control.Target{}, Tables: []control.Table{},
 	}
 	for _, ep := range n.Endpoints() {
 		s.Endpoints = append(s.Endpoints, ep.String())
@@ -58,7 +62,7 @@ func addNeighbours(s *control.Status, snap router.Snapshot) {
 	}
 	for _, r := range snap.Roots {
 		root := control.Root{
-			Address: r.Root.Text(identity.RouterText), Seq: r.Seq, Metric: r.Metric,
+			Address: r.Root.Text(identity.RouterText), Seq: uint64(r.Seq), Metric: uint64(r.Metric),
 			Reach: r.Reach, Counting: r.Counting, Children: children[r.Root],
 		}
 		if !r.Parent.IsZero() {
@@ -84,12 +88,12 @@ func addTargets(s *control.Status, snap router.Snapshot) {
 	}
 	for _, c := range snap.Clients {
 		text := identity.ServiceText
-		if c.Role.String() == "edge" {
+		if c.Role == wire.Edge {
 			text = identity.RouterText
 		}
 		s.Clients = append(s.Clients, control.Mailbox{
-			Address: c.Address.Text(text), Role: c.Role.String(), Attached: c.Attached,
-			Subscriptions: c.Subscriptions, Waiting: c.Waiting, WaitingBytes: c.WaitingBytes,
+			Address: c.Client.Text(text), Role: c.Role.String(), Attached: c.Link != 0,
+			Subscriptions: len(c.Subscriptions), Waiting: c.Waiting, WaitingBytes: c.Bytes,
 		})
 	}
 }
