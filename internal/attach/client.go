@@ -26,8 +26,8 @@ type ClientConfig struct {
 // once it is done. It implements Upstream.
 //
 // Inputs: LinkUp, LinkDown, Frame, Verdict, Verified, Signed, Stored, Drained,
-// Tick; commands: Publish, Take, Again, Retake, Want, Watch, Unwant, Done; query:
-// Deadline, Sizes. Times are Unix milliseconds. It is not safe for concurrent use.
+// Tick; commands: Publish, Take, Again, Retake, Want, Watch, Unwant, Done,
+// Flush; query: Deadline, Sizes. Times are Unix milliseconds. It is not safe for concurrent use.
 type Client struct {
 	cfg      ClientConfig
 	desk     *machine.Desk

@@ -95,6 +95,8 @@ type proc struct {
 	core   *core // the upstream of a home without a client
 	app    *app  // the downstream of a client without a home
 
+	raw       bool // no machine: the test plays it
+	in        []wire.Frame
 	frameMax  int
 	storeFail int // so many Stores fail
 	reports   map[machine.ReportEvent]int
@@ -147,6 +149,68 @@ func (w *world) newEdge(seed byte, homes ...*proc) *proc {
 	p.home.Bind(p.client)
 	w.post(p, machine.Tick{})
 	return p
+}
+
+// newRaw makes a process that is played by the test.
+func (w *world) newRaw(seed byte, role wire.Role) *proc {
+	p := w.proc(seed, role)
+	p.raw = true
+	return p
+}
+
+// say sends frames over the last link of a raw process, all before any is handled.
+func (p *proc) say(list ...wire.Frame) {
+	p.w.t.Helper()
+	for _, l := range slices.Backward(p.w.links) {
+		if i := slices.Index(l.ends[:], p); i >= 0 {
+			for _, f := range list {
+				p.send(machine.Send{Link: l.ids[i], Class: machine.Control, Frame: f})
+			}
+			break
+		}
+	}
+	p.w.settle()
+}
+
+// heard returns the frames of one kind that a raw process got.
+func heard[T wire.Frame](p *proc) (list []T) {
+	for _, f := range p.in {
+		if x, ok := f.(T); ok {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+// homesOf is a signed homes document of p.
+func (p *proc) homesOf(epoch uint64, homes ...*proc) *wire.Homes {
+	h := &wire.Homes{Client: p.key.Address(), Epoch: epoch, Homes: addresses(homes)}
+	h.Encode()
+	h.Signed.Sig = p.key.Sign(identity.LabelHomes, h.Signed.Body)
+	return h
+}
+
+// grantOf is a signed grant of p to a router.
+func (p *proc) grantOf(router *proc, notAfter int64) *wire.Grant {
+	g := &wire.Grant{Address: p.key.Address(), Router: router.key.Address(), NotAfter: uint64(notAfter)}
+	g.Encode()
+	g.Signed.Sig = p.key.Sign(identity.LabelGrant, g.Signed.Body)
+	return g
+}
+
+// join links and attaches a raw client and subscribes it to the test group.
+func (p *proc) join(h *proc) *pair {
+	l := p.w.link(p, h)
+	p.say(&wire.Attach{Homes: p.homesOf(1, h)}, &wire.Subscribe{Ref: 1, Target: groupTarget(p.w.t)})
+	return l
+}
+
+// deliver gives a home what came over the backbone.
+func (p *proc) deliver(list ...*envelope.Envelope) {
+	p.w.t.Helper()
+	for _, e := range list {
+		p.do(func(now int64) { p.home.Deliver(now, p.gate.Own(e), Receipt{}) })
+	}
 }
 
 func addresses(list []*proc) (out []identity.Address) {
@@ -209,6 +273,9 @@ func (w *world) wait(ms int64) {
 }
 
 func (p *proc) deadline() int64 {
+	if p.raw {
+		return 0
+	}
 	d := p.gate.Deadline()
 	if p.home != nil {
 		d = earlier(d, p.home.Deadline())
@@ -235,21 +302,34 @@ func (w *world) link(c, h *proc) *pair {
 
 // cut ends a link: what is under way is lost.
 func (w *world) cut(l *pair) {
-	if !l.up {
-		return
-	}
-	l.up = false
 	for i, p := range l.ends {
 		w.events = slices.DeleteFunc(w.events, func(x posted) bool {
 			f, ok := x.ev.(machine.FrameIn)
 			return ok && x.to == p && f.Link == l.ids[i]
 		})
+	}
+	w.shut(l)
+}
+
+// shut ends a link after what is under way has arrived.
+func (w *world) shut(l *pair) {
+	if !l.up {
+		return
+	}
+	l.up = false
+	for i, p := range l.ends {
 		w.post(p, machine.LinkDown{Link: l.ids[i], Peer: l.ends[1-i].key.Address()})
 	}
 }
 
 func (p *proc) handle(ev machine.Event) {
 	now := p.w.now
+	if f, ok := ev.(machine.FrameIn); ok && p.raw {
+		p.in = append(p.in, f.Frame)
+	}
+	if p.raw {
+		return
+	}
 	switch e := ev.(type) {
 	case machine.LinkUp:
 		if code := p.gate.LinkUp(now, e); code != wire.OK {
@@ -344,7 +424,7 @@ func (p *proc) carryOut(e machine.Effect) {
 	case machine.Close:
 		p.closes = append(p.closes, e)
 		if l, _ := w.find(p, e.Link); l != nil {
-			w.cut(l)
+			w.shut(l)
 		}
 	case machine.Report:
 		p.reports[e.Event] += max(1, e.Count)

@@ -124,6 +124,14 @@ func (c *Client) ackSoon(now int64, h *home) {
 	}
 }
 
+// Flush tells the homes now of all that is done, instead of a moment later: for a
+// process that is about to end.
+func (c *Client) Flush() {
+	for _, h := range c.homes {
+		c.flushAcks(h)
+	}
+}
+
 // flushAcks tells a home what is done and it was not told of.
 func (c *Client) flushAcks(h *home) {
 	h.acks = 0
