@@ -3,6 +3,7 @@ package link
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"math/big"
 	"time"
@@ -14,6 +15,9 @@ import (
 // the key is constant, so that a process looks the same at every start and the
 // certificate tells nothing: it has no names, and nobody reads its dates.
 func ownCertificate(key identity.Key) (tls.Certificate, error) {
+	if key.IsZero() {
+		return tls.Certificate{}, errors.New("link: no key to link with")
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		NotBefore:    time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),

@@ -36,7 +36,7 @@ func explain(n Notice, why *ending) (text, hint string) {
 // explainHandshake is for connections whose TLS handshake failed.
 func explainHandshake(origin string, err error) (text, hint string) {
 	var plain tls.RecordHeaderError
-	var alert tls.AlertError
+	var alert *net.OpError // how TLS reports an alert of the other side
 	switch {
 	case errors.Is(err, errPin):
 		return "another key than the pinned one answers at " + origin,
@@ -49,8 +49,8 @@ func explainHandshake(origin string, err error) (text, hint string) {
 		return "the handshake from " + origin + " is longer than 16 KiB", "What speaks there is not an UPSYCLE program."
 	case errors.As(err, &plain):
 		return "what speaks at " + origin + " does not speak TLS" + protocolOf(plain.RecordHeader), "Check the port; it may be that of another service."
-	case errors.As(err, &alert):
-		return "the other side at " + origin + " refused the handshake: " + alert.Error(),
+	case errors.As(err, &alert) && alert.Op == "remote error":
+		return "the other side at " + origin + " refused the handshake: " + alert.Err.Error(),
 			"It may not know this key's kind, deny it, or run another version; its log says why."
 	case isTimeout(err):
 		return "the handshake with " + origin + " did not finish in " + handshakeTime.String(), "The port may belong to another service, or the machine may be overloaded."
@@ -74,7 +74,11 @@ func protocolOf(head [5]byte) string {
 // explainDial is for connections that did not come about.
 func explainDial(origin string, err error) (text, hint string) {
 	var dns *net.DNSError
+	var untrusted *untrustedError
 	switch {
+	case errors.As(err, &untrusted):
+		return "the key that answers at " + origin + " was not trusted: " + trimmed(untrusted.err),
+			"Compare it with the address that the router shows; if it is right, dial with that address after #."
 	case errors.As(err, &dns):
 		return "the name " + quoted(dns.Name) + " was not found", "Check the spelling of the endpoint and this machine's name server."
 	case errors.Is(err, syscall.ECONNREFUSED):

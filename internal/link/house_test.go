@@ -130,8 +130,8 @@ func (r *recorder) await(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// ups and downs list the links of events so far. The caller of count holds no
-// lock.
+// ups, downs and frames look at the events so far. Conditions of await call them
+// under the lock; tests, where nothing is under way.
 func (r *recorder) ups() (list []machine.LinkUp) {
 	for _, ev := range r.events {
 		if up, ok := ev.(machine.LinkUp); ok {

@@ -8,12 +8,13 @@ import (
 
 // A pulse measures a link's round-trip time. It is guarded by the link's mu.
 type pulse struct {
-	sent   uint64 // number of the last ping
-	sentAt time.Time
-	heard  uint64 // the highest number that came back
-	srtt   time.Duration
-	told   time.Duration // what the core was told last
-	toldAt time.Time
+	sent     uint64 // number of the last ping
+	sentAt   time.Time
+	heard    uint64 // the highest number that came back
+	srtt     time.Duration
+	measured bool
+	told     time.Duration // what the core was told last
+	toldAt   time.Time
 }
 
 // ping numbers the next ping.
@@ -34,10 +35,10 @@ func (p *pulse) pong(n uint64, now time.Time) (alive, tell bool) {
 		return true, false // a late answer proves life and measures nothing
 	}
 	sample := now.Sub(p.sentAt)
-	if p.srtt == 0 {
-		p.srtt = sample
-	} else {
+	if p.measured {
 		p.srtt += (sample - p.srtt) / 8 // RFC 6298 §2.3
+	} else {
+		p.srtt, p.measured = sample, true
 	}
 	tell = p.differs() && (p.toldAt.IsZero() || now.Sub(p.toldAt) >= rttEvery)
 	if tell {

@@ -68,7 +68,7 @@ func (h *Hub) introduce(conn net.Conn, c caller) (l, before *link, why *ending) 
 	}
 	if c.trust != nil {
 		if err := c.trust(peer); err != nil {
-			return nil, nil, &ending{text: "the key was not trusted: " + err.Error(), cause: err}
+			return nil, nil, &ending{cause: &untrustedError{err}}
 		}
 	}
 	in := newFrameReader(secure, helloLimit, h.shares)
@@ -106,5 +106,14 @@ func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error
 
 // Unwrap returns the error of TLS.
 func (e *handshakeError) Unwrap() error { return e.err }
+
+// An untrustedError says that the user does not want a proven key.
+type untrustedError struct{ err error }
+
+// Error returns the user's reason.
+func (e *untrustedError) Error() string { return "the key was not trusted: " + e.err.Error() }
+
+// Unwrap returns what TrustOnFirstUse returned.
+func (e *untrustedError) Unwrap() error { return e.err }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
