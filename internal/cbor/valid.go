@@ -21,7 +21,7 @@ func (r *Reader) Skip(depth int) {
 		r.Fail("want a value, found the end")
 		return
 	}
-	const any = 1<<63 - 1
+	const any = int(^uint(0) >> 1) // also where int has 32 bits
 	switch r.b[r.off] & 0xe0 {
 	case majorUint:
 		r.Uint(1<<64 - 1)
