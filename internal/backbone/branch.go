@@ -66,9 +66,11 @@ func (br *branch) child(link machine.LinkID) *child {
 }
 
 // onGraft makes an empty child (T7). It is ignored if the sender is this
-// router's own parent, whose prune is under way, or the tree is unknown.
+// router's own parent, whose prune is under way, or the tree is unknown. A tree
+// that was pushed out while the graft was under way is not: its child keeps
+// pointing here, and would not graft again if the tree came back.
 func (b *Backbone) onGraft(now int64, n *neighbour, f *wire.Graft) {
-	if p, ok := b.forest.Parent(f.Root); ok && p == n.link || !b.forest.Knows(f.Root) {
+	if p, ok := b.forest.Parent(f.Root); ok && p == n.link || !b.forest.Remembers(f.Root) {
 		b.desk.Count(machine.FrameIgnored, n.link)
 		return
 	}

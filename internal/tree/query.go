@@ -2,6 +2,7 @@ package tree
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"upsycle/identity"
@@ -11,6 +12,12 @@ import (
 
 // Knows reports whether the tree of root is stored.
 func (f *Forest) Knows(root identity.Address) bool { return f.byRoot[root] != nil }
+
+// Remembers reports whether the tree of root is stored, or was pushed out by better
+// roots not long ago: this router announced it, so somebody may still point here.
+func (f *Forest) Remembers(root identity.Address) bool {
+	return f.Knows(root) || slices.ContainsFunc(f.past.list, func(m memory) bool { return m.root == root })
+}
 
 // Parent returns the link to the parent in the tree of root, and whether there is
 // one. It may be without reach (T5).
