@@ -90,6 +90,9 @@ func (b *Backbone) Stored(now int64, t machine.Token, err error) {
 		return
 	}
 	h.at = now
+	if !s.mapped { // before it is held: what is pushed below needs no offer
+		b.remap(now, s)
+	}
 	if b.kept.put(h) {
 		s.held++
 		b.remember(now, s, h.id, true)

@@ -3,6 +3,7 @@ package backbone
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 
 	"upsycle/identity"
@@ -20,15 +21,17 @@ const epoch = 1_767_225_600_000
 // A network is a few cores in virtual time, joined by links with a latency of 5
 // ms. Everything is real but the sockets: keys, signatures, trees, gates.
 type network struct {
-	t      *testing.T
-	now    int64
-	nodes  []*core
-	queue  ordered.Agenda[func()]
-	links  map[[2]int]*cable
-	last   machine.LinkID
-	tap    func(from, to *core, f wire.Frame) // every frame that is sent
-	hold   bool                               // Stored is not answered
-	filter func(from, to *core, f wire.Frame) bool
+	t       testing.TB
+	now     int64
+	nodes   []*core
+	queue   ordered.Agenda[func()]
+	links   map[[2]int]*cable
+	last    machine.LinkID
+	tap     func(from, to *core, f wire.Frame) // every frame that is sent
+	hold    bool                               // Stored is not answered
+	clogged bool                               // Drained does not come
+	slow    int64                              // milliseconds that a verification takes more
+	filter  func(from, to *core, f wire.Frame) bool
 }
 
 type cable struct {
@@ -70,18 +73,25 @@ func testKey(n int) identity.Key {
 	return k
 }
 
-// newNetwork makes cores A, B, C … that all know each other, and no links yet.
-func newNetwork(t *testing.T, size int) *network {
+// newNetwork makes cores A, B, C … that all know each other, may all be roots, and
+// have no links yet.
+func newNetwork(t testing.TB, size int) *network {
+	names := "ABCDEFGHIJ"[:size]
+	return newNamed(t, names, names)
+}
+
+// newNamed makes a core of each letter of names; those of roots may be roots.
+func newNamed(t testing.TB, names, roots string) *network {
 	n := &network{t: t, now: epoch, links: make(map[[2]int]*cable)}
 	var peers []identity.Address
-	for i := range size {
+	for i := range names {
 		peers = append(peers, testKey(i).Address())
 	}
-	for i := range size {
-		c := &core{net: n, name: string(rune('A' + i)), key: testKey(i), dir: directory.New(), taken: make(map[envelope.ID]wire.Code)}
+	for i, name := range names {
+		c := &core{net: n, name: string(name), key: testKey(i), dir: directory.New(), taken: make(map[envelope.ID]wire.Code)}
 		c.gate = gate.New(gate.Config{Self: c.key.Address(), Role: wire.Core, Peers: peers}, &c.desk)
 		c.desk.Begin(nil)
-		c.b = New(Config{Self: c.key.Address(), CanRoot: true, Seed: uint64(i)}, &c.desk, c.gate, c.dir, n.now)
+		c.b = New(Config{Self: c.key.Address(), CanRoot: strings.ContainsRune(roots, name), Seed: uint64(i)}, &c.desk, c.gate, c.dir, n.now)
 		c.b.Bind(c)
 		n.nodes = append(n.nodes, c)
 		c.carryOut()
@@ -116,7 +126,7 @@ func (c *core) effect(e machine.Effect) {
 				break
 			}
 		}
-		n.after(1, func() { c.do(func(now int64) { c.verified(now, e.Token, failed) }) })
+		n.after(1+n.slow, func() { c.do(func(now int64) { c.verified(now, e.Token, failed) }) })
 	case machine.Sign:
 		sig := c.key.Sign(e.Label, e.Body)
 		n.after(1, func() { c.do(func(now int64) { c.b.Signed(now, e.Token, sig) }) })
@@ -165,7 +175,9 @@ func (c *core) send(e machine.Send) {
 		n.t.Errorf("%v weighs %d, is %d bytes", e.Frame, e.Frame.Weight(), len(b))
 	}
 	n.after(5, func() {
-		c.do(func(now int64) { c.b.Drained(now, e.Link, e.Class, e.Frame.Weight()) })
+		if !n.clogged {
+			c.do(func(now int64) { c.b.Drained(now, e.Link, e.Class, e.Frame.Weight()) })
+		}
 		if !k.up {
 			return
 		}
@@ -173,7 +185,7 @@ func (c *core) send(e machine.Send) {
 		if err != nil {
 			n.t.Fatalf("%s sent what cannot be read: %v: %v", c.name, e.Frame, err)
 		}
-		to.do(func(now int64) { to.b.Frame(now, e.Link, f) })
+		to.do(func(now int64) { to.frame(now, e.Link, f, len(b)) })
 	})
 }
 
@@ -223,7 +235,28 @@ func (n *network) next() (int64, *core) {
 	return at, who
 }
 
-func (n *network) core(name string) *core { return n.nodes[name[0]-'A'] }
+func (n *network) core(name string) *core {
+	for _, c := range n.nodes {
+		if c.name == name {
+			return c
+		}
+	}
+	panic("no core " + name)
+}
+
+// ends returns the link of a pair, "AB".
+func (n *network) ends(pair string) *cable { return n.links[[2]int{int(pair[0]), int(pair[1])}] }
+
+// arrives brings a frame to c as if its neighbour had sent it.
+func (c *core) arrives(pair string, f wire.Frame) {
+	link := c.net.ends(pair).id
+	c.do(func(now int64) { c.frame(now, link, f, len(f.AppendTo(nil))) })
+}
+
+func (c *core) frame(now int64, link machine.LinkID, f wire.Frame, bytes int) {
+	c.gate.Arrived(now, link, bytes)
+	c.b.Frame(now, link, f)
+}
 
 // link joins two cores, "AB".
 func (n *network) link(pairs ...string) {
@@ -246,7 +279,7 @@ func (n *network) link(pairs ...string) {
 
 // cut ends a link; both ends know at once.
 func (n *network) cut(pair string) {
-	k := n.links[[2]int{int(pair[0]), int(pair[1])}]
+	k := n.ends(pair)
 	k.up = false
 	for _, c := range []*core{k.a, k.b} {
 		c.do(func(now int64) {
@@ -265,9 +298,19 @@ func groupTarget() envelope.Target {
 
 // message makes the n-th envelope of the group.
 func (n *network) message(i int) *envelope.Envelope {
-	e, err := envelope.Sign(envelope.Header{
-		Target: groupTarget(), First: uint64(i), Count: 1, Time: uint64(n.now), TTL: 86400, Flags: envelope.Plain,
-	}, nil, envelope.PlainBody([][]byte{fmt.Append(nil, "message ", i)}), groupKey)
+	return n.letter(groupKey, envelope.Header{Target: groupTarget(), First: uint64(i)})
+}
+
+// letter signs an envelope of one item; h's zero fields get what is usual.
+func (n *network) letter(key identity.Key, h envelope.Header) *envelope.Envelope {
+	h.Count, h.Flags = 1, h.Flags|envelope.Plain
+	if h.Time == 0 {
+		h.Time = uint64(n.now)
+	}
+	if h.TTL == 0 {
+		h.TTL = 86400
+	}
+	e, err := envelope.Sign(h, nil, envelope.PlainBody([][]byte{fmt.Append(nil, "message ", h.First)}), key)
 	if err != nil {
 		n.t.Fatal(err)
 	}
