@@ -46,18 +46,21 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w %s: %v", ErrNoRouter, c.path, err)
+		return &Error{
+			text: fmt.Sprintf("%v %s", ErrNoRouter, c.path), cause: fmt.Errorf("%w: %w", ErrNoRouter, err),
+			hint: "start a router (upsycle run), or name its socket with --control",
+		}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		var f Failure
 		if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error == "" {
-			return fmt.Errorf("control: the router answered %s", resp.Status)
+			return &Error{text: "the router answered " + resp.Status, hint: "it may be of another version"}
 		}
-		return fmt.Errorf("control: %s (%s)", f.Error, f.Hint)
+		return &Error{text: f.Error, hint: f.Hint}
 	}
 	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
-		return fmt.Errorf("control: the answer cannot be read: %w", err)
+		return &Error{text: "the router's answer cannot be read: " + err.Error(), hint: "it may be of another version", cause: err}
 	}
 	return nil
 }

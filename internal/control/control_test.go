@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -54,15 +55,72 @@ func TestStatusCrossesTheSocket(t *testing.T) {
 
 func TestFailureIsOneSentence(t *testing.T) {
 	_, err := NewClient(serve(t, fake{err: errors.New("the router is stopping")})).Status(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "the router is stopping") || strings.Contains(err.Error(), "\n") {
+	if err == nil || err.Error() != "the router is stopping" || !strings.Contains(hint(err), "try again") {
 		t.Fatalf("got %v", err)
 	}
 }
 
 func TestNobodyAnswers(t *testing.T) {
 	_, err := NewClient(filepath.Join(t.TempDir(), "none.sock")).Status(context.Background())
-	if !errors.Is(err, ErrNoRouter) {
-		t.Fatalf("got %v, want ErrNoRouter", err)
+	if !errors.Is(err, ErrNoRouter) || !strings.Contains(hint(err), "upsycle run") {
+		t.Fatalf("got %v (hint: %s), want ErrNoRouter", err, hint(err))
+	}
+}
+
+// What answers is not always a router of this version.
+func TestOddAnswers(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		status int
+		body   string
+		want   string
+	}{
+		{"no JSON", http.StatusOK, "<html>", "cannot be read"},
+		{"a failure without a word", http.StatusTeapot, "", "418"},
+		{"a failure in other words", http.StatusTeapot, `{"message":"no"}`, "418"},
+	} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "c.sock")
+		l, err := Listen(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			w.Write([]byte(c.body))
+		})}
+		go srv.Serve(l)
+		_, err = NewClient(path).Status(context.Background())
+		srv.Close()
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+// A field that is null in JSON breaks scripts; what an empty router says is fixed
+// here. Fields are only ever added.
+func TestStatusJSONIsStable(t *testing.T) {
+	b, err := json.Marshal(Status{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range strings.Fields("version address role uptime_ms endpoints encryption peers roots clients targets tables counters") {
+		if !strings.Contains(string(b), `"`+field+`":`) {
+			t.Errorf("the field %q is gone: %s", field, b)
+		}
+	}
+}
+
+// A client that gives up does not hold the router.
+func TestContextEndsTheQuestion(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := NewClient(serve(t, fake{})).Status(ctx); err == nil {
+		t.Fatal("a question without time was answered")
 	}
 }
 
@@ -105,17 +163,45 @@ func TestSocketIsPrivate(t *testing.T) {
 	}
 }
 
+func hint(err error) string {
+	var e *Error
+	errors.As(err, &e)
+	if e == nil {
+		return ""
+	}
+	return e.Hint()
+}
+
+// full returns a directory with something in it.
+func full(t *testing.T) string {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "c.sock")
+	if err := os.MkdirAll(filepath.Join(path, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestListenRefuses(t *testing.T) {
 	open := t.TempDir()
 	if err := os.Chmod(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(open, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, path, want string }{
 		{"an open directory", filepath.Join(open, "c.sock"), "chmod 700"},
 		{"a path too long", filepath.Join(open, strings.Repeat("x", 120)), "longer than"},
 		{"a living socket", serve(t, fake{}), "another router answers"},
+		{"a directory where the socket should be", full(t), "cannot be removed"},
+		{"a file where the directory should be", filepath.Join(file, "c.sock"), "no directory"},
 	} {
-		if l, err := Listen(c.path); err == nil || !strings.Contains(err.Error(), c.want) {
+		if l, err := Listen(c.path); err == nil || !strings.Contains(err.Error()+" "+hint(err), c.want) {
 			if l != nil {
 				l.Close()
 			}

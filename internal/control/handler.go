@@ -25,7 +25,7 @@ const Host = "upsycle.local"
 func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Origin") != "" || r.Host != Host {
-			refuse(w, http.StatusForbidden, "The control API is not for browsers.", "Use the upsycle command.")
+			refuse(w, http.StatusForbidden, "the control API is not for browsers", "use the upsycle command")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -40,7 +40,7 @@ type Failure struct {
 
 func answer(w http.ResponseWriter, value any, err error) {
 	if err != nil {
-		refuse(w, http.StatusServiceUnavailable, err.Error(), "The router may be shutting down; try again.")
+		refuse(w, http.StatusServiceUnavailable, err.Error(), "the router may be shutting down; try again")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -22,7 +22,7 @@ func (n *Node) openControl() error {
 		return err
 	}
 	srv := &http.Server{Handler: control.Handler(n), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	go srv.Serve(l)
+	n.running.Go(func() { srv.Serve(l) })
 	n.onStop(func() { srv.Close() })
 	return nil
 }

@@ -5,8 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,11 +51,27 @@ const (
 	drainTime    = 3 * time.Second
 )
 
-// Errors of a node.
+// Errors of a Config.
 var (
 	ErrNoKey = errors.New("node: a router needs a key")
 	ErrBoth  = errors.New("node: a router has homes (an edge) or peers (a core), not both")
 )
+
+// An Error says in one sentence why a node did not start. Hint says what to do
+// about it.
+type Error struct {
+	text, hint string
+	cause      error
+}
+
+// Error returns the sentence.
+func (e *Error) Error() string { return e.text }
+
+// Hint says what to do about it.
+func (e *Error) Hint() string { return e.hint }
+
+// Unwrap returns what was underneath.
+func (e *Error) Unwrap() error { return e.cause }
 
 // A Node is one running router. Start it once; Stop or the end of Start's context
 // ends it. Its methods may be called by any goroutine.
@@ -68,12 +84,15 @@ type Node struct {
 	counts  counters
 	started time.Time
 
-	mu     sync.Mutex
-	bound  []identity.Endpoint
-	undo   []func() // in the order of starting
-	cancel context.CancelFunc
-	ended  chan struct{}
-	err    error
+	running sync.WaitGroup // what Start began and Stop waits for
+	halt    sync.Once
+	cancel  context.CancelFunc // of the loop; nil: it was never begun
+	ended   chan struct{}      // closed when the loop has ended
+	err     error              // why it did, unless Stop ended it; after ended
+
+	mu    sync.Mutex
+	bound []identity.Endpoint
+	undo  []func() // in the order of starting
 }
 
 // New makes a node. It opens nothing yet.
@@ -104,7 +123,7 @@ func (n *Node) assemble() error {
 		return err
 	}
 	n.loop = loop.New(loop.Config{Machine: m, Shell: n, Key: n.cfg.Key, Log: n.log})
-	n.writer = store.NewWriter(store.NewMemory(n.cfg.Store), n.loop.Answer, n.cfg.Store)
+	n.writer = store.NewWriter(store.NewMemory(n.cfg.Store), n.loop.Answer, 0)
 	n.hub = link.NewHub(link.Config{
 		Key: n.cfg.Key, Role: n.role(), Agent: "upsycle " + n.cfg.Version,
 		Handler: events{n.loop}, Network: n.cfg.Network, Log: n.log, Limits: link.Limits{Links: n.cfg.Links},
@@ -151,57 +170,78 @@ func (e events) Event(ctx context.Context, ev machine.Event) error { return e.lo
 func (e events) Drained(ev machine.Drained)                        { e.loop.Answer(ev) }
 
 // Start brings the router up: data directory, machine, listeners, dials, control.
-// It returns once others can connect. If anything fails, what was begun is undone.
+// It returns once others can connect. The end of ctx stops the router like Stop
+// does. If anything fails, what was begun is undone; the error has a Hint where
+// somebody can do something about it.
 func (n *Node) Start(ctx context.Context) error {
 	n.started = time.Now()
+	if err := n.begin(ctx); err != nil {
+		n.Stop()
+		return err
+	}
+	stopWatching := context.AfterFunc(ctx, n.Stop)
+	n.onStop(func() { stopWatching() })
+	return nil
+}
+
+func (n *Node) begin(ctx context.Context) error {
 	if n.cfg.Data != "" {
 		unlock, err := safefile.Lock(n.cfg.Data)
 		if err != nil {
 			return err
 		}
-		n.onStop(func() { unlock() })
+		n.onStop(unlock)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
 	go n.run(run)
-	if err := n.open(); err != nil {
-		n.Stop()
-		return err
-	}
-	context.AfterFunc(ctx, n.Stop)
-	return nil
+	return n.open()
 }
 
 // run drives the machine until the node stops. The loop's own panic, a broken
 // invariant, is not caught: it ends the process, loudly.
 func (n *Node) run(ctx context.Context) {
-	err := n.loop.Run(ctx)
-	n.mu.Lock()
-	if !errors.Is(err, context.Canceled) {
-		n.err = err
-	}
-	n.mu.Unlock()
+	n.err = n.loop.Run(ctx)
 	close(n.ended)
 }
 
+// open makes the router reachable. The control socket comes first: who asks for
+// the state of a router that listens gets an answer.
 func (n *Node) open() error {
+	if err := n.openControl(); err != nil {
+		return err
+	}
 	for _, ep := range n.cfg.Listen {
 		bound, err := n.hub.Listen(ep)
 		if err != nil {
-			return err
+			return listenError(err)
 		}
-		bound.Pin, bound.HasPin = n.cfg.Key.Address(), true
 		n.mu.Lock()
 		n.bound = append(n.bound, bound)
 		n.mu.Unlock()
-		n.log.Info("listening", "endpoint", bound.String())
 	}
-	for _, ep := range append(append([]identity.Endpoint(nil), n.cfg.Peers...), n.cfg.Homes...) {
+	for _, ep := range slices.Concat(n.cfg.Peers, n.cfg.Homes) {
 		if err := n.hub.Dial(ep, link.DialOptions{}); err != nil {
-			return fmt.Errorf("node: cannot dial %s: %w", ep, err)
+			return dialError(err)
 		}
 	}
-	return n.openControl()
+	return nil
+}
+
+func listenError(err error) error {
+	var l *link.ListenError
+	if errors.As(err, &l) {
+		return &Error{l.Text, l.Hint, err}
+	}
+	return err
+}
+
+func dialError(err error) error {
+	var d *link.DialError
+	if errors.As(err, &d) {
+		return &Error{d.Text, d.Hint, err}
+	}
+	return err
 }
 
 func (n *Node) onStop(f func()) {
@@ -220,35 +260,35 @@ func (n *Node) Endpoints() []identity.Endpoint {
 // Address returns the router's address.
 func (n *Node) Address() identity.Address { return n.cfg.Key.Address() }
 
-// Stop drains: it tells every link that the router goes, gives them a moment to
-// write what waits, and ends everything. It returns when nothing is left running
-// and may be called more than once.
-func (n *Node) Stop() {
+// Stop drains: it tells every link that the router goes (close 15), gives them a
+// moment to write what waits, and ends everything. It returns when nothing is left
+// running and may be called more than once, by several goroutines.
+func (n *Node) Stop() { n.halt.Do(n.stop) }
+
+func (n *Node) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	n.hub.Drain(ctx)
+	n.hub.Drain(ctx) // its error says that not all took the time: they are cut
 	n.hub.Close()
-	n.mu.Lock()
-	undo := n.undo
-	n.undo = nil
-	stop := n.cancel
-	n.mu.Unlock()
-	if stop != nil {
-		stop()
+	if n.cancel != nil {
+		n.cancel()
 		<-n.ended
 	}
 	n.writer.Close()
-	for i := len(undo) - 1; i >= 0; i-- {
-		undo[i]()
+	n.mu.Lock()
+	undo := n.undo
+	n.undo = nil
+	n.mu.Unlock()
+	for _, f := range slices.Backward(undo) {
+		f()
 	}
+	n.running.Wait()
 }
 
-// Wait waits until the node has stopped, by Stop or by the end of Start's
-// context, and returns what ended it if that was neither.
+// Wait waits until a node that was started has stopped, by Stop or by the end of
+// Start's context, and returns what ended it if that was neither.
 func (n *Node) Wait() error {
 	<-n.ended
 	n.Stop()
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	return n.err
 }
