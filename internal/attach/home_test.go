@@ -137,7 +137,7 @@ func TestClientsAreBounded(t *testing.T) {
 	}
 }
 
-// spec §5.2, §9.4: an address is subscribed to with its grant.
+// spec §5.2, §6.2: an address is subscribed to with its grant.
 func TestGrants(t *testing.T) {
 	type procs struct{ c, h, other *proc }
 	own := func(p procs) *proc { return p.c }

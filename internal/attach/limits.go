@@ -21,7 +21,7 @@ const (
 	// ClientsMax bounds the mailboxes (spec §12); a further client is refused
 	// with code 10.
 	ClientsMax = 10_000
-	// SubscriptionsMax is what one member may subscribe to (spec §9.2).
+	// SubscriptionsMax is what one member may subscribe to (spec §12.2).
 	SubscriptionsMax = 10_000
 	// MailboxBytesMax and MailboxEntriesMax bound one mailbox (H4): beyond them
 	// the oldest go and leave a gap.
@@ -48,7 +48,7 @@ const (
 	// subscriptions. A client that sends more is closed with code 11.
 	queueFrames = 16_384
 	queueBytes  = 8 << 20
-	// givenMax is how many ids of delivered envelopes a home remembers beyond the
+	// givenMax is how many ids of delivered envelopes each end remembers beyond the
 	// gate's 15 minutes, so that a late replay does not get a number: 20 MB.
 	givenMax = 1 << 18
 	// takersMax is how many publishers of one id wait for one custody.

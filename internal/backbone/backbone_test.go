@@ -95,7 +95,7 @@ func TestNobodyWantsIt(t *testing.T) {
 	}
 }
 
-// TestAcknowledgedOnlyWhenStored is the promise of F1: no published before Stored,
+// TestAcknowledgedOnlyWhenStored is the promise of F1 (spec §10.2): no published before Stored,
 // and no push either.
 func TestAcknowledgedOnlyWhenStored(t *testing.T) {
 	n := newNetwork(t, 2)

@@ -73,7 +73,7 @@ func (g *Gate) pause(now int64, id machine.LinkID, l *link, wait int64) {
 	g.desk.Do(machine.Pause{Link: id, Until: time.UnixMilli(l.paused)})
 }
 
-// Charge counts a fault against the link that brought it (spec §9.3). Twenty in a
+// Charge counts a fault against the link that brought it (spec §12.1). Twenty in a
 // minute close it with code 6, and its peer is refused for a while.
 func (g *Gate) Charge(now int64, id machine.LinkID, code wire.Code, text string) {
 	g.now = now

@@ -6,7 +6,7 @@
 // on time, place and policy, asks for the signatures to be verified (an effect),
 // and remembers ids. Only it can make an Admitted that holds an envelope.
 //
-// Of the three classes of spec §9.2 it knows two: trusted (the key is named in
+// Of the classes of clients that may be wanted it knows two: trusted (the key is named in
 // the configuration) and member (any other that is let in; `local` and `any`
 // admit as member). Guests, who would get transit and no storage, are not let in
 // yet, nor are group records: nothing is revoked.

@@ -73,7 +73,7 @@ func New(cfg Config, desk *machine.Desk) *Gate {
 }
 
 // LinkUp says whether a link may be: wire.OK, or the code with which to close it
-// (spec §9.1). Only NotAllowed and BadSignature (closed for its faults a short
+// (spec §3.3). Only NotAllowed and BadSignature (closed for its faults a short
 // while ago) come.
 func (g *Gate) LinkUp(now int64, ev machine.LinkUp) wire.Code {
 	g.now = now

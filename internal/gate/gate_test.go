@@ -9,7 +9,7 @@ import (
 	"upsycle/internal/wire"
 )
 
-// spec §9.1: who may link with whom.
+// spec §3.3: who may link with whom.
 func TestPolicy(t *testing.T) {
 	me, key, other := testKey(t, 99).Address(), testKey(t, 1).Address(), testKey(t, 2).Address()
 	keys := []identity.Address{key}
@@ -92,7 +92,7 @@ func TestPeerIsNotPaused(t *testing.T) {
 	}
 }
 
-// spec §9.3: twenty faults in a minute.
+// spec §12.1: twenty faults in a minute.
 func TestFaultsCloseTheLink(t *testing.T) {
 	for _, x := range []struct {
 		caption string

@@ -16,7 +16,7 @@ const (
 	// At about 100 bytes each it may grow to 400 MB; it takes what it holds.
 	SeenMax = 4_000_000
 	// MemberFrames and MemberBytes are what a member's link may bring in a second
-	// (spec §9.2). What is above them is read later, not dropped.
+	// (spec §12.2). What is above them is read later, not dropped.
 	MemberFrames = 10_000
 	MemberBytes  = 64 << 20
 	// WriterEnvelopes and WriterBytes keep one writer from taking the router for

@@ -7,7 +7,7 @@ import (
 	"upsycle/internal/wire"
 )
 
-// spec §8, T4: at most one announcement per root and neighbour in 50 ms, then the
+// spec §8.5, T4: at most one announcement per root and neighbour in 50 ms, then the
 // newest state.
 func TestGather(t *testing.T) {
 	root, other := keyOf("root"), keyOf("other")
@@ -221,7 +221,7 @@ func TestClaimSet(t *testing.T) {
 	}
 }
 
-// spec §8, R2: a root that counts no more is announced 10 s longer, then
+// spec §8.6, R2: a root that counts no more is announced 10 s longer, then
 // retracted; three others took its place.
 func TestCountsNoMore(t *testing.T) {
 	peer, other := keyOf("peer"), keyOf("other")

@@ -57,7 +57,7 @@ func (w *world) said(t *testing.T, lines ...string) {
 	w.log = nil
 }
 
-// spec §8, T5: a line R–A–B. The branch below keeps together.
+// spec §8.5, T5: a line R–A–B. The branch below keeps together.
 func TestLineOfThree(t *testing.T) {
 	w, r, a, b := example(t, 70, 0, 70)
 	base := a.forest.byRoot[r.addr].rung.seq
@@ -91,7 +91,7 @@ func TestLineOfThree(t *testing.T) {
 	w.mustAgree("at last")
 }
 
-// spec §8, T3b: in a triangle the way round is found without a question, if it is
+// spec §8.5, T3b: in a triangle the way round is found without a question, if it is
 // better than what was announced.
 func TestTriangleFeasible(t *testing.T) {
 	w, r, a, b := example(t, 70, 100, 70)
@@ -114,7 +114,7 @@ func TestTriangleFeasible(t *testing.T) {
 	w.mustAgree("at last")
 }
 
-// spec §8, T5 and T6: what may be an echo of one's own is not taken; the root
+// spec §8.5, T5 and T6: what may be an echo of one's own is not taken; the root
 // raises its number, in one round trip.
 func TestTriangleAsks(t *testing.T) {
 	w, r, a, b := example(t, 70, 100, 70)

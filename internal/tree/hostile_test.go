@@ -232,7 +232,7 @@ func count(all []machine.ReportEvent, e machine.ReportEvent) (n int) {
 	return n
 }
 
-// spec §8, R1: 16 automatic roots are stored; the worst rank goes first, and its
+// spec §8.6, R1: 16 automatic roots are stored; the worst rank goes first, and its
 // fd is remembered as long as somebody may point here.
 func TestCrowdOfRoots(t *testing.T) {
 	peer, other := keyOf("peer"), keyOf("other")

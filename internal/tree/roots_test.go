@@ -9,7 +9,7 @@ import (
 	"upsycle/internal/envelope"
 )
 
-// The table of automatic roots, row by row (spec §8, R2 and R3).
+// The table of automatic roots, row by row (spec §8.6, R2 and R3).
 
 // mesh makes n routers that may all be roots, with a link between any two.
 func mesh(t testing.TB, seed uint64, n int) *world {
@@ -197,7 +197,7 @@ func TestCannotRoot(t *testing.T) {
 	}
 }
 
-// spec §8, R4: everybody maps a target to the same two roots; each is primary for
+// spec §8.6, R4: everybody maps a target to the same two roots; each is primary for
 // some.
 func TestMap(t *testing.T) {
 	w := mesh(t, 1, 5)
@@ -233,7 +233,7 @@ func TestMap(t *testing.T) {
 	}
 }
 
-// spec §8, R4: publishers use a root SETTLE after subscribers have joined it.
+// spec §8.6, R4: publishers use a root SETTLE after subscribers have joined it.
 func TestSettle(t *testing.T) {
 	w := mesh(t, 2, 1)
 	w.bootAll()

@@ -23,7 +23,7 @@ func byRank(names ...string) []identity.Key {
 	return keys
 }
 
-// spec §8, T3a: 20 % damp flapping.
+// spec §8.5, T3a: 20 % damp flapping.
 func TestTwentyPercent(t *testing.T) {
 	for _, c := range []struct {
 		metric uint64
@@ -46,7 +46,7 @@ func TestTwentyPercent(t *testing.T) {
 	}
 }
 
-// spec §8, T3: ties go to the higher number, then to the lower key.
+// spec §8.5, T3: ties go to the higher number, then to the lower key.
 func TestTies(t *testing.T) {
 	root := keyOf("root")
 	low, high := keyOf("p"), keyOf("q")
@@ -77,7 +77,7 @@ func TestTies(t *testing.T) {
 	}
 }
 
-// spec §8, T3a: a parent that does not follow the root's new number within 2 s is
+// spec §8.5, T3a: a parent that does not follow the root's new number within 2 s is
 // left, if another has had one without a break.
 func TestWait(t *testing.T) {
 	root, p, q := keyOf("root"), keyOf("p"), keyOf("q")
@@ -111,7 +111,7 @@ func TestWait(t *testing.T) {
 	l.stands("2 s after the break", root, 6, 1_064, 2)
 }
 
-// spec §8, T2: a parent may become worse than what was announced; it is followed.
+// spec §8.5, T2: a parent may become worse than what was announced; it is followed.
 func TestParentGetsWorse(t *testing.T) {
 	root, p := keyOf("root"), keyOf("p")
 	l := newLab(t)
@@ -131,7 +131,7 @@ func TestParentGetsWorse(t *testing.T) {
 	l.stands("the least cost", root, 5, 10_064, 1)
 }
 
-// spec §8, T5: questions go to the two nearest at 0, 0.5, 1, 2, 4 and 4 s.
+// spec §8.5, T5: questions go to the two nearest at 0, 0.5, 1, 2, 4 and 4 s.
 func TestAskSchedule(t *testing.T) {
 	root, p := keyOf("root"), keyOf("p")
 	others := byRank("x", "y", "z")
@@ -196,7 +196,7 @@ func TestAskedAreChecked(t *testing.T) {
 	l.mustSend("later", "")
 }
 
-// spec §8, T6: who passes a question on, and when not.
+// spec §8.5, T6: who passes a question on, and when not.
 func TestPassingOn(t *testing.T) {
 	root, p, q := keyOf("root"), keyOf("p"), keyOf("q")
 	l := newLab(t)
@@ -247,7 +247,7 @@ func rooted(t *testing.T) (*lab, *tree) {
 	return l, l.f.byRoot[self.Address()]
 }
 
-// spec §8, T6: the root raises its number once a second, and every 2 s after ten
+// spec §8.5, T6: the root raises its number once a second, and every 2 s after ten
 // in a minute; never far ahead of the clock.
 func TestRaising(t *testing.T) {
 	l, tr := rooted(t)
@@ -282,7 +282,7 @@ func TestRaising(t *testing.T) {
 	}
 }
 
-// spec §8, T8: a root raises its number every 120 s at the latest.
+// spec §8.5, T8: a root raises its number every 120 s at the latest.
 func TestRefresh(t *testing.T) {
 	l, tr := rooted(t)
 	first := tr.rung.seq
@@ -346,7 +346,7 @@ func TestStoppedWhileSigning(t *testing.T) {
 	}
 }
 
-// spec §8, AGE: a number is worth six minutes. A parent that is silent, but whose
+// spec §12.2, AGE: a number is worth six minutes. A parent that is silent, but whose
 // link lives, is an orphan's.
 func TestAge(t *testing.T) {
 	root, p := keyOf("root"), keyOf("p")
@@ -382,7 +382,7 @@ func TestIssuedEnds(t *testing.T) {
 	l.orphaned("12 min", root)
 }
 
-// spec §8, T8: 10 min without reach and the tree is left; 10 min later it is
+// spec §8.5, T8: 10 min without reach and the tree is left; 10 min later it is
 // forgotten, and an old number is as good as any.
 func TestLeaveAndForget(t *testing.T) {
 	root, p := keyOf("root"), keyOf("p")
