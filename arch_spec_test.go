@@ -1,6 +1,7 @@
 package upsycle_test
 
 import (
+	"bytes"
 	"fmt"
 	"go/ast"
 	"go/token"
@@ -16,7 +17,7 @@ var (
 	clauseHeading = regexp.MustCompile(`(?m)^### §(\d+(?:\.\d+)+) `)
 	chapter       = regexp.MustCompile(`(?m)^## (\d+)\. `)
 	anyClause     = regexp.MustCompile(`§(\d+(?:\.\d+)*)`)
-	ownClause     = regexp.MustCompile(`spec §(\d+(?:\.\d+)*)`)
+	ownClauses    = regexp.MustCompile(`spec §\d+(\.\d+)*((,| and| to) §\d+(\.\d+)*)*`)
 	limitName     = regexp.MustCompile(`^(limit|Limit)([A-Z]|$)|(^max|Max)([A-Z]|$)|[a-z]Limit$`)
 )
 
@@ -43,8 +44,11 @@ func checkClauses(r *reading, spec string) (faults []string) {
 		}
 	}
 	for _, s := range r.sources {
-		for _, m := range ownClause.FindAllSubmatch(s.text, -1) {
-			if clause := string(m[1]); !known[clause] && !isGuard(s) {
+		if isGuard(s) {
+			continue
+		}
+		for _, m := range anyClause.FindAllSubmatch(bytes.Join(ownClauses.FindAll(s.text, -1), []byte(" ")), -1) {
+			if clause := string(m[1]); !known[clause] {
 				faults = append(faults, fmt.Sprintf("%s cites spec §%s, which does not exist", s.path, clause))
 			}
 		}
@@ -194,8 +198,9 @@ func TestSpecFindsFaults(t *testing.T) {
 	if faults := checkClauses(justLast(r), "## 4. Four\n### §4.10 Ten\n"); len(faults) > 0 {
 		t.Errorf("a cited clause was blamed: %q", faults)
 	}
-	r = plant(t, "internal/gate/x.go", "package gate\n// spec §99.1\n")
+	r = plant(t, "internal/gate/x.go", "package gate\n// spec §4.1, §99.1 and §99\n// of 2 §98\n")
 	expect(t, "a clause that does not exist", checkClauses(r, spec), "internal/gate/x.go cites spec §99.1")
+	expect(t, "another in its row", checkClauses(r, spec), "internal/gate/x.go cites spec §99,")
 
 	real := read(t, "docs/spec.md")
 	expect(t, "a code that is not in the spec", checkCodes(strings.Replace(real, "| 7 | not a writer |", "| 7 | writer |", 1)), "| 7 | not a writer |")
