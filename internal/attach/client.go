@@ -44,6 +44,7 @@ type Client struct {
 	plan  *plan  // the homes document of a fixed list
 	signs map[machine.Token]func(now int64, sig identity.Signature)
 
+	given  given // what was delivered
 	outbox outbox
 	agenda ordered.Agenda[task]
 	again  int64 // when the outbox is looked through; 0: not needed
@@ -95,6 +96,7 @@ func NewClient(cfg ClientConfig, desk *machine.Desk, g *gate.Gate) *Client {
 		links:  make(map[machine.LinkID]*uplink),
 		wants:  ordered.NewMap[envelope.Target, *want](envelope.Target.Compare),
 		signs:  make(map[machine.Token]func(int64, identity.Signature)),
+		given:  newGiven(),
 		outbox: newOutbox(),
 	}
 	for _, a := range cfg.Homes {
@@ -248,6 +250,9 @@ func (c *Client) onAttached(now int64, u *uplink, f *wire.Attached) {
 		return // it comes again every minute
 	}
 	u.attached = true
+	if f.Displaced {
+		c.desk.Count(machine.Displaced, u.link)
+	}
 	if c.observer != nil {
 		c.observer.Attached(now, h.address, wire.OK)
 	}

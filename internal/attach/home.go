@@ -85,7 +85,7 @@ func (h *Home) Bind(up Upstream) { h.up = up }
 
 // LinkUp tells of a client's link that the gate has let in.
 func (h *Home) LinkUp(_ int64, ev machine.LinkUp) {
-	h.sessions[ev.Link] = &session{link: ev.Link, peer: ev.Peer, role: ev.Role, maxFrame: ev.MaxFrame}
+	h.sessions[ev.Link] = &session{link: ev.Link, peer: ev.Peer, role: ev.Role, maxFrame: ev.MaxFrame, replaces: ev.Replaces}
 }
 
 // LinkDown tells of the end of a client's link. Its mailbox stays.
@@ -313,28 +313,6 @@ type HomeSizes struct{ Clients, Targets, MailBytes, Held, Taking, Storing, Given
 func (h *Home) Sizes() HomeSizes {
 	held, _ := h.order.Held()
 	return HomeSizes{h.clients.Len(), len(h.audiences), h.bytes, held, len(h.takes), len(h.stores), len(h.given.known)}
-}
-
-// given remembers the ids of what was delivered here, the last 2^18 of them.
-type given struct {
-	known map[envelope.ID]struct{}
-	order fifo[envelope.ID]
-}
-
-func newGiven() given { return given{known: make(map[envelope.ID]struct{})} }
-
-// add reports whether id is new.
-func (g *given) add(id envelope.ID) bool {
-	if _, ok := g.known[id]; ok {
-		return false
-	}
-	if len(g.known) >= givenMax {
-		oldest, _ := g.order.pop()
-		delete(g.known, oldest)
-	}
-	g.known[id] = struct{}{}
-	g.order.push(id)
-	return true
 }
 
 // audience is who subscribed to a target.

@@ -18,6 +18,8 @@ type session struct {
 	state    sessionState
 	client   *client // while attached
 
+	replaces bool // another process's link gave way to it, which is still to be told
+
 	waits  machine.Token // the verification that holds up the frames behind it
 	queue  fifo[wire.Frame]
 	queued int // bytes
@@ -158,7 +160,8 @@ func (h *Home) sayAttached(now int64, j job) {
 	if doc := h.dir.Homes(s.peer); doc != nil {
 		epoch = doc.Epoch
 	}
-	h.desk.Send(s.link, machine.Control, &wire.Attached{Epoch: epoch, Box: s.client.box, Last: s.client.last})
+	h.desk.Send(s.link, machine.Control, &wire.Attached{Epoch: epoch, Box: s.client.box, Last: s.client.last, Displaced: s.replaces})
+	s.replaces = false
 	h.agenda.Put(now+attachedEvery, job{do: (*Home).sayAttached, link: j.link})
 }
 
@@ -245,7 +248,7 @@ func (h *Home) onSubscribe(now int64, s *session, f *wire.Subscribe) {
 
 // grantFits holds a grant against who brings it: for its own address a client
 // names this home, for another that it speaks for the address names the client
-// (spec §9.4). The signature apart.
+// (spec §5.2). The signature apart.
 func (h *Home) grantFits(now int64, s *session, f *wire.Subscribe) bool {
 	g := f.Grant
 	if g == nil || g.Address != f.Target.To {

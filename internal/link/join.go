@@ -26,6 +26,7 @@ func (h *Hub) join(l *link) (before *link, refused *ending) {
 	l.id = h.next
 	h.links[l.id], h.byKey[l.peer] = l, l
 	if before != nil {
+		l.replaces = !before.ended() && before.hello.Boot != l.hello.Boot
 		before.end(fault(wire.Superseded, "a newer link of the same key took over"))
 	}
 	return before, nil

@@ -16,19 +16,20 @@ import (
 // the goroutine that called run, its writer in another; end may be called by
 // anybody.
 type link struct {
-	hub     *Hub
-	id      machine.LinkID // set by the hub when it joins
-	peer    identity.Address
-	hello   *wire.Hello // the peer's
-	dialled bool        // by us
-	local   bool
-	origin  string // the other end's address, for people
-	conn    *tls.Conn
-	raw     net.Conn
-	in      *frameReader
-	out     *queue
-	batch   batch // the writer's
-	since   time.Time
+	hub      *Hub
+	id       machine.LinkID // set by the hub when it joins
+	peer     identity.Address
+	hello    *wire.Hello // the peer's
+	dialled  bool        // by us
+	local    bool
+	replaces bool   // another process's link of this key gave way to it
+	origin   string // the other end's address, for people
+	conn     *tls.Conn
+	raw      net.Conn
+	in       *frameReader
+	out      *queue
+	batch    batch // the writer's
+	since    time.Time
 
 	pingEvery, patience time.Duration
 	lastRead            time.Time // the reader's: when its last Read returned
@@ -95,7 +96,7 @@ func (l *link) up() bool {
 	}
 	if err := l.hub.event(machine.LinkUp{
 		Link: l.id, Peer: l.peer, Role: l.hello.Role, Boot: l.hello.Boot,
-		MaxFrame: int(min(l.hello.MaxFrame, 1<<30)), Dialled: l.dialled, Local: l.local,
+		MaxFrame: int(min(l.hello.MaxFrame, 1<<30)), Dialled: l.dialled, Local: l.local, Replaces: l.replaces,
 	}); err != nil {
 		l.end(broke(err))
 		return false

@@ -24,6 +24,7 @@ type LinkUp struct {
 	MaxFrame int       // bytes that the peer accepts
 	Dialled  bool      // by us
 	Local    bool      // over a unix socket, from a process of the router's own user
+	Replaces bool      // another process's link of the same key was ended for this one
 	RTT      int       // milliseconds, measured by the first ping; 0 where unknown
 }
 

@@ -30,6 +30,7 @@ const (
 	OfferSent                           // an offer was sent
 	PushDeferred                        // a push did not fit the queue and became an offer
 	LiveDropped                         // a live envelope, or a push beyond all bounds, was dropped under pressure
+	Displaced                           // a link of the same key, of another process, was ended for this one
 	RouterMail                          // mail for the router itself
 	ParentChanged                       // a router changed its parent in a tree
 	OrphanStarted                       // a router lost its way to a root
@@ -87,6 +88,8 @@ func (e ReportEvent) String() string {
 		return "push deferred"
 	case LiveDropped:
 		return "live dropped"
+	case Displaced:
+		return "displaced"
 	case RouterMail:
 		return "router mail"
 	case ParentChanged:

@@ -65,6 +65,10 @@ type Attached struct {
 	Box   Box    // unknown to the client: the home has a new mailbox for it
 	Last  uint64 // highest number that the mailbox has given
 	Code  Code   // BadSignature, NotAllowed, Quota or OK
+
+	// Displaced says that another process, which was attached with the same key,
+	// was sent away for this one.
+	Displaced bool
 }
 
 // Type returns TypeAttached.
@@ -72,10 +76,10 @@ func (f *Attached) Type() Type { return TypeAttached }
 
 // AppendTo appends the encoded frame.
 func (f *Attached) AppendTo(b []byte) []byte {
-	b = cbor.AppendUint(begin(b, TypeAttached, 4), f.Epoch)
+	b = cbor.AppendUint(begin(b, TypeAttached, 5), f.Epoch)
 	b = cbor.AppendBytes(b, f.Box[:])
 	b = cbor.AppendUint(b, f.Last)
-	return cbor.AppendUint(b, uint64(f.Code))
+	return cbor.AppendBool(cbor.AppendUint(b, uint64(f.Code)), f.Displaced)
 }
 
 // Weight returns an upper bound of the encoded length.
@@ -86,6 +90,6 @@ func (f *Attached) String() string {
 }
 
 func (d *decoder) attached() Frame {
-	d.fields(4)
-	return &Attached{Epoch: d.Uint(anyUint), Box: d.eight(), Last: d.Uint(anyUint), Code: d.code()}
+	d.fields(5)
+	return &Attached{Epoch: d.Uint(anyUint), Box: d.eight(), Last: d.Uint(anyUint), Code: d.code(), Displaced: d.Bool()}
 }

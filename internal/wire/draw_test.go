@@ -148,7 +148,7 @@ func (d drawer) frame() Frame {
 		}
 		return f
 	case TypeAttached:
-		return &Attached{d.any(), d.eight(), d.any(), d.code()}
+		return &Attached{d.any(), d.eight(), d.any(), d.code(), d.yes()}
 	case TypeSubscribe:
 		f := &Subscribe{Ref: d.any(), Target: d.target(), Mode: Mode(d.count(0, 1)), HasSince: d.yes(), Grant: d.grant()}
 		if f.HasSince {

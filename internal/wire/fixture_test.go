@@ -135,7 +135,7 @@ func samples(t testing.TB) []sample {
 		{"close, full", &Close{1<<32 - 1, strings.Repeat("y", CloseTextMax)}},
 		{"attach", &Attach{Homes: testHomes(t)}}, {"attach, resume", &Attach{Homes: testHomes(t), Resume: &Resume{Box{1, 2}, anyUint}}},
 		{"attach without homes", &Attach{Homes: homesOnly}},
-		{"attached", &Attached{Epoch: testTime, Box: Box{7}, Last: 12, Code: OK}}, {"attached, greatest", &Attached{anyUint, Box{}, anyUint, 1<<32 - 1}},
+		{"attached", &Attached{Epoch: testTime, Box: Box{7}, Last: 12, Code: OK}}, {"attached, greatest", &Attached{anyUint, Box{}, anyUint, 1<<32 - 1, true}},
 		{"subscribe", &Subscribe{Ref: 1, Target: group(t)}},
 		{"subscribe, all", &Subscribe{Ref: anyUint, Target: mail(t), Mode: WhileLinked, HasSince: true, Since: envelope.TimeMax, Grant: g}},
 		{"subscribe since 0", &Subscribe{Target: group(t), HasSince: true}},

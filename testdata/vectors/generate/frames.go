@@ -130,8 +130,8 @@ func attachShapes() []shape {
 			},
 		},
 		{
-			name: "attached", fields: [][]byte{num(9), num(noon), zeros(8), num(12), num(0)},
-			faults: []fault{{"box-9", 2, zeros(9), "a box of 9 bytes"}, {"code", 4, code, "a code of 2^32"}},
+			name: "attached", fields: [][]byte{num(9), num(noon), zeros(8), num(12), num(0), num(1)},
+			faults: []fault{{"box-9", 2, zeros(9), "a box of 9 bytes"}, {"code", 4, code, "a code of 2^32"}, {"displaced-2", 5, num(2), "2 for a truth value"}},
 		},
 		{
 			name: "subscribe", fields: [][]byte{num(10), num(1), num(0), g, num(0), null(), null()},

@@ -454,7 +454,7 @@ FRAMES = {
     2: [u()],
     3: [CODE, t(256)],
     8: [signed(1024, homes), maybe(row(b(8), u()))],
-    9: [u(), b(8), u(), CODE],
+    9: [u(), b(8), u(), CODE, u(1)],
     10: [u(), KIND, key, u(1), maybe(u(MS)), GRANT],
     11: [u(), CODE],
     12: [u(), KIND, key],
