@@ -54,6 +54,7 @@ type core struct {
 	delivered []envelope.ID
 	counts    [machine.ReportEvents]int
 	closed    []machine.Close
+	paused    []machine.Pause
 	withheld  []machine.Token
 }
 
@@ -140,6 +141,8 @@ func (c *core) effect(e machine.Effect) {
 		c.counts[e.Event] += max(1, e.Count)
 	case machine.Close:
 		c.closed = append(c.closed, e)
+	case machine.Pause:
+		c.paused = append(c.paused, e)
 	}
 }
 
