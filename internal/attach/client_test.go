@@ -596,3 +596,18 @@ func TestHomeRestarts(t *testing.T) {
 		t.Errorf("not acknowledged: %+v", z)
 	}
 }
+
+// What was delivered is known for longer than the gate's 15 minutes.
+func TestRedeliveryAfterTheGateForgot(t *testing.T) {
+	w, h, c, l := rawHome(t)
+	h.say(&wire.Deliver{N: 1, Envelope: numbered1(t, 0)})
+	w.wait(20 * 60_000)
+	w.cut(l)
+	w.link(c, h)
+	h.fresh().say(&wire.Attached{Epoch: start, Box: wire.Box{2}})
+	h.say(&wire.Deliver{N: 1, Envelope: numbered1(t, 0)})
+	w.wait(ackDelay)
+	if got := heard[*wire.Delivered](h); len(c.app.got) != 1 || len(got) != 1 || got[0].N != 1 {
+		t.Errorf("got %d copies, acknowledged %v", len(c.app.got), got)
+	}
+}

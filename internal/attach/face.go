@@ -94,3 +94,26 @@ func (q *fifo[T]) pop() (x T, ok bool) {
 }
 
 func (q *fifo[T]) clear() { q.list, q.head = nil, 0 }
+
+// given remembers the ids of what was delivered, the last 2^18 of them: longer
+// than the gate, whose 15 minutes a mailbox may outlast.
+type given struct {
+	known map[envelope.ID]struct{}
+	order fifo[envelope.ID]
+}
+
+func newGiven() given { return given{known: make(map[envelope.ID]struct{})} }
+
+// add reports whether id is new.
+func (g *given) add(id envelope.ID) bool {
+	if _, ok := g.known[id]; ok {
+		return false
+	}
+	if len(g.known) >= givenMax {
+		oldest, _ := g.order.pop()
+		delete(g.known, oldest)
+	}
+	g.known[id] = struct{}{}
+	g.order.push(id)
+	return true
+}

@@ -63,14 +63,15 @@ func receipt(h *home, n uint64) Receipt {
 func (c *Client) Verdict(now int64, v gate.Verdict) {
 	h := c.homeOf(v.Case.Root)
 	r := receipt(h, v.Case.N)
-	switch v.Result {
-	case gate.Accepted:
+	switch {
+	case v.Result == gate.Waiting:
+	case v.Result == gate.Refused:
+		c.refused(now, h, v)
+	case v.Result == gate.Accepted && c.given.add(v.Case.Envelope.ID):
 		c.down.Deliver(now, v.Admitted, r)
-	case gate.Known: // from another home, or from an earlier mailbox
+	default: // it came from another home, or from an earlier mailbox
 		c.desk.Count(machine.DuplicateDropped, v.Case.Link)
 		c.Done(now, r)
-	case gate.Refused:
-		c.refused(now, h, v)
 	}
 }
 
