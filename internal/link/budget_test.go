@@ -51,7 +51,7 @@ func TestBudgetHeadLeaves(t *testing.T) {
 		go func() { done <- b.take(40, nil) }()
 		synctest.Wait()
 		close(stop)
-		if <-done == <-done {
+		if first, second := <-done, <-done; first == second {
 			t.Error("one must have left and one must have been served")
 		}
 		if b.free != 0 || len(b.waiters) != 0 {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -42,7 +43,7 @@ func (n *Node) report(r machine.Report) {
 	if !ok {
 		return
 	}
-	n.log.Log(nil, level, r.Event.String(), "link", uint64(r.Link), "code", r.Code.String(), "id", r.ID.String(), "text", r.Text)
+	n.log.Log(context.Background(), level, r.Event.String(), "link", uint64(r.Link), "code", r.Code.String(), "id", r.ID.String(), "text", r.Text)
 }
 
 // levelOf says which events are worth a line in the log, and how loud. What

@@ -156,18 +156,22 @@ func CheckGhosts(n *Net, wanted func(router identity.Address, t envelope.Target)
 		}
 	}
 	for i := range n.Views {
-		v := &n.Views[i]
-		for _, t := range v.Trees {
-			for _, c := range t.Children {
-				for _, target := range targetsOf(c.Entries) {
-					if !shown[target] {
-						f.add("I6: a ghost: %s has %s of %s in tree %s, which nobody shows", n.Name(v.Self), n.target(target), n.Name(c.Peer), n.Name(t.Root))
-					}
-				}
-			}
+		for _, t := range n.Views[i].Trees {
+			n.addGhosts(&f, n.Views[i].Self, t, shown)
 		}
 	}
 	return f
+}
+
+// addGhosts finds the entries of one router's tree that nobody shows.
+func (n *Net) addGhosts(f *findings, self identity.Address, t TreeView, shown map[envelope.Target]bool) {
+	for _, c := range t.Children {
+		for _, target := range targetsOf(c.Entries) {
+			if !shown[target] {
+				f.add("I6: a ghost: %s has %s of %s in tree %s, which nobody shows", n.Name(self), n.target(target), n.Name(c.Peer), n.Name(t.Root))
+			}
+		}
+	}
 }
 
 // CheckElsewhere checks I7 on a drained net: a router was told "nobody elsewhere"

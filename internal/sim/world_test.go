@@ -293,7 +293,7 @@ func TestSameSeedSameHash(t *testing.T) {
 		w.Run(time.Second)
 		return w.Hash
 	}
-	if hash(1) != hash(1) {
+	if first, again := hash(1), hash(1); first != again {
 		t.Error("one seed gave two hashes")
 	}
 	w, a, b, _ := twoToys(Config{Seed: 1, DeepHash: true})
