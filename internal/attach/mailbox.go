@@ -1,6 +1,9 @@
 package attach
 
 import (
+	"encoding/binary"
+
+	"upsycle/identity"
 	"upsycle/internal/envelope"
 	"upsycle/internal/machine"
 	"upsycle/internal/wire"
@@ -80,18 +83,18 @@ const (
 	outboxTable = 'o'
 )
 
-func letterKey(id envelope.ID) []byte { return append([]byte{letterTable}, id[:]...) }
+func letterKey(id envelope.ID) []byte {
+	return append(append(make([]byte, 0, 1+len(id)), letterTable), id[:]...)
+}
 
 func mailKey(c *client, n uint64) []byte {
-	return numbered(c.address.AppendTo([]byte{mailTable}), n)
+	key := append(make([]byte, 0, 1+identity.AddressSize+8), mailTable)
+	return numbered(c.address.AppendTo(key), n)
 }
 
 // numbered appends n so that keys sort by it.
 func numbered(key []byte, n uint64) []byte {
-	for shift := 56; shift >= 0; shift -= 8 {
-		key = append(key, byte(n>>shift))
-	}
-	return key
+	return binary.BigEndian.AppendUint64(key, n)
 }
 
 // mailRow is the row of an entry: the id of its envelope, or the encoded gap.
@@ -256,7 +259,7 @@ func (h *Home) shrink(c *client) {
 // same reason that already waits in its lane.
 func (h *Home) replace(c *client, e *entry, why wire.Why) {
 	env := e.letter.envelope
-	h.release(e.letter)
+	h.desk.Forget(release(e.letter, nil)...)
 	if g := e.lane.gap; g != nil && g.gap.Why == why {
 		count(g.gap, env)
 		e.letter = nil
@@ -283,11 +286,13 @@ func count(g *wire.Gap, e *envelope.Envelope) {
 	g.Count += uint64(e.Count)
 }
 
-// release forgets an envelope that no mailbox holds any more.
-func (h *Home) release(l *letter) {
-	if l.boxes--; l.boxes == 0 {
-		h.desk.Forget(letterKey(l.envelope.ID))
+// release takes an envelope out of one mailbox. If no other holds it, its row goes
+// with the keys.
+func release(l *letter, keys [][]byte) [][]byte {
+	if l.boxes--; l.boxes > 0 {
+		return keys
 	}
+	return append(keys, letterKey(l.envelope.ID))
 }
 
 // drop removes the entries that which names, without a trace.
@@ -301,10 +306,10 @@ func (h *Home) drop(c *client, which func(*entry) bool) {
 	h.desk.Forget(keys...)
 }
 
-// take removes one entry and appends the key of its row.
+// take removes one entry and appends the keys of the rows that go with it.
 func (h *Home) take(c *client, e *entry, keys [][]byte) [][]byte {
 	if e.letter != nil {
-		h.release(e.letter)
+		keys = release(e.letter, keys)
 	}
 	h.bytes -= e.size
 	c.remove(e)
@@ -344,6 +349,7 @@ func (h *Home) onDelivered(now int64, s *session, f *wire.Delivered) {
 // how many.
 func (h *Home) acknowledge(c *client, n uint64, also []wire.Range) int {
 	var keys [][]byte
+	before := len(c.mail)
 	for c.oldest != nil && c.oldest.n <= n {
 		keys = h.take(c, c.oldest, keys)
 	}
@@ -366,7 +372,7 @@ func (h *Home) acknowledge(c *client, n uint64, also []wire.Range) int {
 		}
 	}
 	h.desk.Forget(keys...)
-	return len(keys)
+	return before - len(c.mail)
 }
 
 // pump sends mail within the windows of its target and its client and the backlog
