@@ -2,7 +2,7 @@ package tree
 
 import "testing"
 
-// A link's cost is at least 1, else a way round in a circle would cost nothing, and
+// A link's cost is at least costMin, since hops count even on fast links, and
 // at most costMax, else one hop could reach beyond any metric.
 func TestCostIsClamped(t *testing.T) {
 	for _, c := range []struct {
