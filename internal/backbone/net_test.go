@@ -56,6 +56,7 @@ type core struct {
 	closed    []machine.Close
 	paused    []machine.Pause
 	withheld  []machine.Token
+	undrained []machine.Send
 }
 
 func (c *core) Taken(_ int64, id envelope.ID, code wire.Code, _ uint64) { c.taken[id] = code }
@@ -178,7 +179,9 @@ func (c *core) send(e machine.Send) {
 		n.t.Errorf("%v weighs %d, is %d bytes", e.Frame, e.Frame.Weight(), len(b))
 	}
 	n.after(5, func() {
-		if !n.clogged {
+		if n.clogged {
+			c.undrained = append(c.undrained, e)
+		} else {
 			c.do(func(now int64) { c.b.Drained(now, e.Link, e.Class, e.Frame.Weight()) })
 		}
 		if !k.up {
@@ -277,6 +280,17 @@ func (n *network) link(pairs ...string) {
 				ends[0].b.LinkUp(now, ev)
 			})
 		}
+	}
+}
+
+// unclog lets all links write what waits.
+func (n *network) unclog() {
+	n.clogged = false
+	for _, c := range n.nodes {
+		for _, e := range c.undrained {
+			c.do(func(now int64) { c.b.Drained(now, e.Link, e.Class, e.Frame.Weight()) })
+		}
+		c.undrained = nil
 	}
 }
 
