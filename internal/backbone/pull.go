@@ -107,6 +107,8 @@ func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.P
 		b.checkLater(m, now+grace)
 	}
 	if len(m.askers) > 0 && m.outTill <= now {
+		// Others have been asked for those who wait: this one is the news.
+		m.providers = append([]machine.LinkID{n.link}, withoutLink(m.providers, n.link)...)
 		m.tried = 0
 		b.pull(now, m, 0, m.hops)
 	}
