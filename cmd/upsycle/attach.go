@@ -24,6 +24,7 @@ type attachFlags struct {
 	trust  bool   // on first use
 }
 
+// add gives a command the flags; keyless says what happens without --key.
 func (f *attachFlags) add(cmd *cobra.Command, keyless string) {
 	cmd.Flags().StringVar(&f.router, "router", "", "router to attach to, like tls://host:port#upr1… (default: $UPSYCLE_ROUTER, then this user's router)")
 	cmd.Flags().StringVar(&f.key, "key", "", "file with the service key to attach by (default: "+keyless+")")
@@ -45,7 +46,7 @@ func (f *attachFlags) dial(ctx context.Context, std stdio, fallback identity.Key
 			return nil, err
 		}
 	}
-	opts := []upsycle.Option{upsycle.WithAgent("upsycle " + version), upsycle.WithEvents(func(e upsycle.Event) { tellEvent(std, e) })}
+	opts := []upsycle.Option{upsycle.WithAgent("upsycle " + version), upsycle.WithEvents(teller(std))}
 	if !strings.Contains(endpoint, "#") {
 		ring, err := openKeyring()
 		if err != nil {
@@ -59,19 +60,36 @@ func (f *attachFlags) dial(ctx context.Context, std stdio, fallback identity.Key
 			endpoint += "#" + pin.Text(identity.RouterText)
 		case f.trust:
 			opts = append(opts, upsycle.WithTrustOnFirstUse(func(a identity.Address) error { return ring.trust(std, endpoint, a) }))
+		default:
+			if _, err := identity.ParseEndpoint(endpoint); err != nil {
+				return nil, usage(err)
+			}
+			return nil, hinted("the endpoint "+endpoint+" does not say which router must answer", "add # and the router's address (upr1…), or accept what answers with --trust-on-first-use")
 		}
 	}
 	return upsycle.Dial(ctx, endpoint, key, opts...)
 }
 
-// tellEvent shows what happens to the connection, on stderr.
-func tellEvent(std stdio, e upsycle.Event) {
-	if e.Kind == upsycle.Connected {
-		return
+// teller shows on stderr what happens to the connection after the first dial,
+// whose failure is the command's own error. Another process's taking over is one,
+// too.
+func teller(std stdio) func(upsycle.Event) {
+	first := true
+	return func(e upsycle.Event) {
+		switch {
+		case e.Kind == upsycle.Connected && first:
+			first = false
+		case e.Kind == upsycle.TookOver:
+			fmt.Fprintf(std.err, "%s: %v\nhint: %s\n", e.Kind, e.Err, upsycle.Hint(e.Err))
+		case e.Kind == upsycle.Connected:
+			fmt.Fprintln(std.err, "connected again")
+		case e.Kind != upsycle.Superseded && !first:
+			fmt.Fprintf(std.err, "%s: %v\n", e.Kind, e.Err)
+		}
 	}
-	fmt.Fprintf(std.err, "%s: %v\n", e.Kind, e.Err)
 }
 
+// knownFile is where the key of an endpoint is kept that was trusted at first use.
 func (k keyring) knownFile(endpoint string) string {
 	sum := sha256.Sum256([]byte(endpoint))
 	return filepath.Join(k.dir, "known", hex.EncodeToString(sum[:8]))
@@ -91,6 +109,7 @@ func (k keyring) knownRouter(endpoint string) (identity.Address, error) {
 	return identity.ParseAddressAs(text, identity.RouterText)
 }
 
+// trust shows the key of a router that has proved it, and holds the endpoint to it.
 func (k keyring) trust(std stdio, endpoint string, a identity.Address) error {
 	text := a.Text(identity.RouterText)
 	fmt.Fprintf(std.err, "%s says that it is %s; it is held to that key from now on\n", endpoint, text)

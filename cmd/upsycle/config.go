@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -9,19 +8,20 @@ import (
 	"upsycle/internal/config"
 )
 
+// configCommand is "upsycle config": nothing below it starts anything.
 func configCommand(std stdio) *cobra.Command {
 	check := &cobra.Command{
 		Use:     "check FILE",
 		Short:   "check a configuration file and say everything that is wrong with it",
 		Example: "  upsycle config check /etc/upsycle/router.yaml",
-		Args:    words(cobra.ExactArgs(1)),
+		Args:    words("FILE"),
 		RunE:    func(_ *cobra.Command, args []string) error { return checkConfig(std, args[0]) },
 	}
 	example := &cobra.Command{
 		Use:     "example",
 		Short:   "print a commented example",
 		Example: "  upsycle config example > router.yaml",
-		Args:    words(cobra.NoArgs),
+		Args:    words(),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprint(std.out, config.Example())
 			return err
@@ -30,15 +30,9 @@ func configCommand(std stdio) *cobra.Command {
 	return parent("config", "check configuration files", check, example)
 }
 
+// checkConfig says everything that is wrong with a file, or what it describes.
 func checkConfig(std stdio, file string) error {
 	cfg, err := config.Load(file, config.System())
-	var problems config.Problems
-	if errors.As(err, &problems) {
-		for _, p := range problems {
-			fmt.Fprintln(std.err, p)
-		}
-		return errSilent
-	}
 	if err != nil {
 		return err
 	}

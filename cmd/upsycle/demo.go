@@ -21,7 +21,7 @@ func demoCommand(std stdio) *cobra.Command {
 publish, subscribe and write to each other; let a forger try; stop a router and bring
 it back. It takes about half a minute, needs no configuration and leaves nothing behind.`,
 		Example: "  upsycle demo\n  upsycle demo --json --from lines.txt",
-		Args:    words(cobra.NoArgs),
+		Args:    words(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), std, asJSON, from) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object at the end, and the story to stderr")

@@ -14,21 +14,21 @@ func groupCommand(std stdio) *cobra.Command {
 		Short:   "make a group and print the key to share",
 		Long:    "Make a group: a key of its own, kept in your key ring under NAME, and a writer's certificate for this device.\nWhoever has the printed key can subscribe; only who has a certificate can publish.",
 		Example: "  upsycle group new reading-club",
-		Args:    words(cobra.ExactArgs(1)),
+		Args:    words("NAME"),
 		RunE:    func(_ *cobra.Command, args []string) error { return newGroup(std, args[0]) },
 	}
 	show := &cobra.Command{
 		Use:     "show GROUP",
 		Short:   "print a group's key and what you may do there",
 		Example: "  upsycle group show reading-club",
-		Args:    words(cobra.ExactArgs(1)),
+		Args:    words("GROUP"),
 		RunE:    func(_ *cobra.Command, args []string) error { return showGroup(std, args[0]) },
 	}
 	list := &cobra.Command{
 		Use:     "list",
 		Short:   "list the groups in your key ring",
 		Example: "  upsycle group list",
-		Args:    words(cobra.NoArgs),
+		Args:    words(),
 		RunE:    func(*cobra.Command, []string) error { return listGroups(std) },
 	}
 	return parent("group", "make and show groups", create, show, list)

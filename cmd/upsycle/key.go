@@ -13,13 +13,14 @@ import (
 	"upsycle/internal/safefile"
 )
 
+// keyCommand is "upsycle key": files with one private key each.
 func keyCommand(std stdio) *cobra.Command {
 	var role, out string
 	create := &cobra.Command{
 		Use:     "new --role router|service|group [--out FILE]",
 		Short:   "make a key and print its public form",
 		Example: "  upsycle key new --role router --out router.pem",
-		Args:    words(cobra.NoArgs),
+		Args:    words(),
 		RunE:    func(*cobra.Command, []string) error { return newKey(std, role, out) },
 	}
 	create.Flags().StringVar(&role, "role", "", "what the key is for: router, service or group")
@@ -28,7 +29,7 @@ func keyCommand(std stdio) *cobra.Command {
 		Use:     "show FILE [--role router|service|group]",
 		Short:   "print the public form of the key in a file",
 		Example: "  upsycle key show router.pem --role router",
-		Args:    words(cobra.ExactArgs(1)),
+		Args:    words("FILE"),
 		RunE:    func(_ *cobra.Command, args []string) error { return showKey(std, args[0], role) },
 	}
 	show.Flags().StringVar(&role, "role", "", "print one form only: router, service or group")
@@ -42,9 +43,15 @@ func textRole(name string) (identity.TextRole, error) {
 			return r, nil
 		}
 	}
-	return 0, usage(hinted(fmt.Sprintf("the role %q is not known", name), "use --role router, --role service or --role group"))
+	text := fmt.Sprintf("the role %q is not known", name)
+	if name == "" {
+		text = "say what the key is for"
+	}
+	return 0, usage(hinted(text, "use --role router, --role service or --role group"))
 }
 
+// newKey makes a key file. It prints the public form only; the private one is in
+// the file and nowhere else.
 func newKey(std stdio, role, out string) error {
 	r, err := textRole(role)
 	if err != nil {
@@ -68,6 +75,8 @@ func newKey(std stdio, role, out string) error {
 	return nil
 }
 
+// showKey prints the public form of a key: one key can be used in any role, but
+// that is told apart in text, so that a router's key is not taken for a group's.
 func showKey(std stdio, path, role string) error {
 	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {

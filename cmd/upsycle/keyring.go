@@ -23,6 +23,8 @@ import (
 //	groups/NAME/group.pem    the group's own key, where this user made the group
 //	groups/NAME/writer.pem   this device's writer key
 //	groups/NAME/writer.cert  its certificate, in hexadecimal
+//
+// Beside them lies known/, the keys of routers that were trusted at first use.
 type keyring struct{ dir string }
 
 const (
@@ -53,6 +55,7 @@ func (k keyring) service() (identity.Key, error) {
 	return k.newKey(path)
 }
 
+// newKey makes a key file and the directory that it lies in.
 func (k keyring) newKey(path string) (identity.Key, error) {
 	if err := safefile.EnsureDir(filepath.Dir(path)); err != nil {
 		return identity.Key{}, err
@@ -77,40 +80,56 @@ func readKey(path string) (identity.Key, error) {
 	return key, nil
 }
 
-var groupName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+// groupName is what a group may be called here: a directory's name on any system,
+// and shorter than any text key.
+var groupName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,31}$`)
 
 func (k keyring) groupDir(name string) string { return filepath.Join(k.dir, "groups", name) }
 
 // newGroup makes a group with this device as its first writer.
 func (k keyring) newGroup(name string) (identity.Address, error) {
 	if !groupName.MatchString(name) {
-		return identity.Address{}, hinted("\""+name+"\" is no name for a group", "use 1 to 64 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit")
+		return identity.Address{}, hinted("\""+name+"\" is no name for a group", "use 1 to 32 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit")
 	}
-	dir := k.groupDir(name)
-	if _, err := os.Lstat(filepath.Join(dir, "address")); err == nil {
-		return identity.Address{}, hinted("there is a group \""+name+"\" already", "show it with: upsycle group show "+name)
+	taken := hinted("there is a group \""+name+"\" already", "show it with: upsycle group show "+name)
+	if _, err := os.Lstat(k.groupDir(name)); err == nil {
+		return identity.Address{}, taken
 	}
-	group, err := k.newKey(filepath.Join(dir, "group.pem"))
+	// Made elsewhere and moved into its place whole: a group without its key would
+	// be of no use to anybody.
+	next := filepath.Join(k.dir, "groups", "."+rand.Text())
+	defer os.RemoveAll(next)
+	group, err := k.newKey(filepath.Join(next, "group.pem"))
 	if err != nil {
 		return identity.Address{}, err
 	}
-	writer, err := k.newKey(filepath.Join(dir, "writer.pem"))
+	writer, err := k.newKey(filepath.Join(next, "writer.pem"))
 	if err != nil {
 		return identity.Address{}, err
 	}
-	if err := k.certify(name, group, writer.Address()); err != nil {
+	if err := certify(next, group, writer.Address()); err != nil {
 		return identity.Address{}, err
 	}
 	text := group.Address().Text(identity.GroupText)
-	return group.Address(), safefile.Write(filepath.Join(dir, "address"), []byte(text+"\n"))
+	if err := safefile.Write(filepath.Join(next, "address"), []byte(text+"\n")); err != nil {
+		return identity.Address{}, err
+	}
+	if err := os.Rename(next, k.groupDir(name)); errors.Is(err, fs.ErrExist) {
+		return identity.Address{}, taken
+	} else if err != nil {
+		return identity.Address{}, err
+	}
+	return group.Address(), nil
 }
 
-func (k keyring) certify(name string, group identity.Key, writer identity.Address) error {
+// certify writes a certificate for writer, signed by the group, into a group's
+// directory.
+func certify(dir string, group identity.Key, writer identity.Address) error {
 	cert, err := upsycle.IssueWriter(group, writer, time.Now().Add(certificateLife))
 	if err != nil {
 		return err
 	}
-	return safefile.Replace(filepath.Join(k.groupDir(name), "writer.cert"), []byte(hex.EncodeToString(cert)+"\n"))
+	return safefile.Replace(filepath.Join(dir, "writer.cert"), []byte(hex.EncodeToString(cert)+"\n"))
 }
 
 // groups returns the names of the groups in the ring, in order.
@@ -124,6 +143,9 @@ func (k keyring) groups() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
+		if !groupName.MatchString(e.Name()) {
+			continue // half made, or none of ours
+		}
 		if _, err := k.groupAddress(e.Name()); err == nil {
 			names = append(names, e.Name())
 		}
@@ -131,6 +153,7 @@ func (k keyring) groups() ([]string, error) {
 	return names, nil
 }
 
+// groupAddress returns the address of a group in the ring.
 func (k keyring) groupAddress(name string) (identity.Address, error) {
 	b, err := os.ReadFile(filepath.Join(k.groupDir(name), "address"))
 	if err != nil {
@@ -211,5 +234,5 @@ func (k keyring) renew(name string, group identity.Key, writer identity.Address)
 	if err == nil && time.Since(info.ModTime()) < certificateLife-certificateRenew {
 		return nil
 	}
-	return k.certify(name, group, writer)
+	return certify(k.groupDir(name), group, writer)
 }

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -18,6 +19,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)
@@ -39,6 +41,8 @@ func run(ctx context.Context, args []string, std stdio) int {
 	return exitCode(std.err, root.ExecuteContext(ctx))
 }
 
+// rootCommand builds all commands anew: they share no state, so a test can run
+// many command lines in one process.
 func rootCommand(std stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "upsycle",
@@ -46,10 +50,8 @@ func rootCommand(std stdio) *cobra.Command {
 		Long:          rootLong,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return cmd.Help()
-		},
+		Args:          known,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(hinted(err.Error(), "see: "+cmd.CommandPath()+" --help"))
@@ -69,21 +71,36 @@ Every message is signed by its writer and checked at every hop.
 
 In this version message bodies are plaintext: every router on the way can read them.`
 
-// words wraps a check of arguments so that its errors name the command's help.
-func words(check cobra.PositionalArgs) cobra.PositionalArgs {
+// words makes a command take exactly the arguments named, like "GROUP".
+func words(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usage(hinted(err.Error(), "see: "+cmd.CommandPath()+" --help"))
+		help := "see: " + cmd.CommandPath() + " --help"
+		switch {
+		case len(args) < len(names):
+			return usage(hinted(fmt.Sprintf("%s wants %s", cmd.CommandPath(), names[len(args)]), help))
+		case len(args) > len(names):
+			return usage(hinted(fmt.Sprintf("%s does not know what to do with %q", cmd.CommandPath(), args[len(names)]), help))
 		}
 		return nil
 	}
 }
 
+// known refuses words that are no command, and guesses what was meant.
+func known(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "see: " + cmd.CommandPath() + " --help"
+	cmd.SuggestionsMinimumDistance = 2
+	if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+		hint = "did you mean: " + cmd.CommandPath() + " " + meant[0]
+	}
+	return usage(hinted(fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0]), hint))
+}
+
 // parent makes a command that only has subcommands, and says so when one is missing.
 func parent(use, short string, children ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: words(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
-		return cmd.Help()
-	}}
+	cmd := &cobra.Command{Use: use, Short: short, Args: known, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(children...)
 	return cmd
 }

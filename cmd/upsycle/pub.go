@@ -17,6 +17,7 @@ import (
 // lineMax is the longest line that becomes an item: what one envelope holds.
 const lineMax = 1<<20 - 8
 
+// pubCommand is "upsycle pub".
 func pubCommand(std stdio) *cobra.Command {
 	var flags attachFlags
 	var whole bool
@@ -27,7 +28,7 @@ func pubCommand(std stdio) *cobra.Command {
 the router has custody of all of them. GROUP is a name from your key ring or a key
 (upg1…). The key ring decides how it is signed: as a writer, or with the group's key.`,
 		Example: "  echo \"chapter 4 tonight\" | upsycle pub reading-club",
-		Args:    words(cobra.ExactArgs(1)),
+		Args:    words("GROUP"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return publish(cmd.Context(), std, flags, args[0], whole)
 		},
@@ -37,6 +38,8 @@ the router has custody of all of them. GROUP is a name from your key ring or a k
 	return cmd
 }
 
+// publish is "upsycle pub": it returns once the router has custody of all items,
+// or with the first that it refused.
 func publish(ctx context.Context, std stdio, flags attachFlags, arg string, whole bool) error {
 	ring, err := openKeyring()
 	if err != nil {
@@ -58,7 +61,7 @@ func publish(ctx context.Context, std stdio, flags attachFlags, arg string, whol
 		return err
 	}
 	defer conn.Close()
-	input := readItems(std.in, whole)
+	input := readItems(ctx, std.in, whole)
 	n, err := conn.PublishAll(ctx, g, input.items)
 	return published(std, n, err, input.err)
 }
@@ -67,58 +70,98 @@ func publish(ctx context.Context, std stdio, flags attachFlags, arg string, whol
 func published(std stdio, n int, err, readErr error) error {
 	fmt.Fprintf(std.err, "%d accepted, as plaintext\n", n)
 	if err == nil {
-		return readErr
+		err = readErr
 	}
 	var refused *upsycle.Refused
 	if errors.As(err, &refused) {
-		return hinted(fmt.Sprintf("item %d was refused (code %d, %s): %s", n+1, uint64(refused.Code), refused.Code, refused.Code.Sentence()), refused.Hint())
+		return hinted(fmt.Sprintf("%v (code %d, %v)", err, uint64(refused.Code), refused.Code), refused.Hint())
+	}
+	if errors.Is(err, context.Canceled) {
+		return hinted("interrupted: what was not accepted yet may still be delivered", "publish again what is missing at the other end")
 	}
 	return err
 }
 
-// An input reads items from stdin; err is what ended it early, once it was read.
+// An input reads items from stdin; err is what ended it early, once all items were
+// taken.
 type input struct {
 	items iter.Seq[[]byte]
 	err   error
 }
 
-func readItems(r io.Reader, whole bool) *input {
+// readItems reads each line as an item, or all of r as one. The items end when ctx
+// does, even while r has nothing to read.
+func readItems(ctx context.Context, r io.Reader, whole bool) *input {
 	in := &input{}
+	read := lineItems
 	if whole {
-		in.items = func(yield func([]byte) bool) {
-			b, err := io.ReadAll(io.LimitReader(r, lineMax+1))
-			switch {
-			case err != nil:
-				in.err = hinted("stdin cannot be read: "+err.Error(), "nothing was published")
-			case len(b) > lineMax:
-				in.err = hinted(fmt.Sprintf("stdin holds more than %d bytes, which is more than one item may have", lineMax), "leave out --whole, or send it in parts")
-			default:
-				yield(b)
-			}
-		}
-		return in
+		read = wholeItem
 	}
-	in.items = in.lines(r)
-	return in
-}
-
-// lines yields each line without its end. A line that is too long ends the input
-// with an error; what came before it is published.
-func (in *input) lines(r io.Reader) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		s := bufio.NewScanner(r)
-		s.Buffer(make([]byte, 64<<10), lineMax)
-		line := 0
-		for s.Scan() {
-			line++
-			if !yield(append([]byte(nil), s.Bytes()...)) {
+	in.items = func(yield func([]byte) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		// A terminal cannot be told to stop reading, so it is read elsewhere.
+		items, ended := make(chan []byte), make(chan error, 1)
+		go func() {
+			defer close(items)
+			ended <- read(r, func(b []byte) bool {
+				select {
+				case items <- b:
+					return true
+				case <-ctx.Done():
+					return false
+				}
+			})
+		}()
+		for {
+			select {
+			case b, more := <-items:
+				if !more {
+					in.err = <-ended
+					return
+				}
+				if !yield(b) {
+					return
+				}
+			case <-ctx.Done():
+				in.err = ctx.Err()
 				return
 			}
 		}
-		if err := s.Err(); errors.Is(err, bufio.ErrTooLong) {
-			in.err = hinted(fmt.Sprintf("line %d is longer than %d bytes, which is more than one item may have", line+1, lineMax), "the lines before it were published; split this one")
-		} else if err != nil {
-			in.err = hinted("stdin cannot be read: "+err.Error(), "the lines before were published")
+	}
+	return in
+}
+
+// wholeItem takes all of r as one item.
+func wholeItem(r io.Reader, take func([]byte) bool) error {
+	b, err := io.ReadAll(io.LimitReader(r, lineMax+1))
+	switch {
+	case err != nil:
+		return hinted("stdin cannot be read: "+err.Error(), "nothing was published")
+	case len(b) > lineMax:
+		return hinted(fmt.Sprintf("stdin holds more than %d bytes, which is more than one item may have", lineMax), "leave out --whole, or send it in parts")
+	}
+	take(b)
+	return nil
+}
+
+// lineItems takes each line without its end. A line that is too long ends the input
+// with an error; what came before it is published.
+func lineItems(r io.Reader, take func([]byte) bool) error {
+	s := bufio.NewScanner(r)
+	s.Buffer(make([]byte, 64<<10), lineMax)
+	line := 0
+	for s.Scan() {
+		line++
+		if !take(append([]byte(nil), s.Bytes()...)) {
+			return nil
 		}
 	}
+	switch err := s.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return hinted(fmt.Sprintf("line %d is longer than %d bytes, which is more than one item may have", line+1, lineMax), "the lines before it were published; split this one")
+	case err != nil:
+		return hinted("stdin cannot be read: "+err.Error(), "the lines before were published")
+	}
+	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"upsycle/internal/safefile"
 )
 
+// runCommand is "upsycle run".
 func runCommand(std stdio) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
@@ -30,13 +31,14 @@ func runCommand(std stdio) *cobra.Command {
 		Long: `Run a router until it is interrupted. Without a configuration it listens on a unix
 socket that only you can reach; services on this machine attach to it by themselves.`,
 		Example: "  upsycle run\n  upsycle run --config /etc/upsycle/router.yaml",
-		Args:    words(cobra.NoArgs),
+		Args:    words(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runRouter(cmd.Context(), std, file) },
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file (YAML)")
 	return cmd
 }
 
+// runRouter runs a router until a signal, which drains it.
 func runRouter(ctx context.Context, std stdio, file string) error {
 	cfg, err := loadConfig(file)
 	if err != nil {
@@ -53,10 +55,13 @@ func runRouter(ctx context.Context, std stdio, file string) error {
 	if err != nil {
 		return err
 	}
+	if err := userDirectory(cfg); err != nil {
+		return err
+	}
 	if err := n.Start(ctx); err != nil {
 		return err
 	}
-	if err := writeAddrFiles(n); err != nil {
+	if err := writeAddrFile(n); err != nil {
 		n.Stop()
 		return err
 	}
@@ -83,6 +88,7 @@ func controlPath(flag string) (string, error) {
 	return filepath.Join(cfg.Data, controlName), nil
 }
 
+// loadConfig reads a file, or returns what a router without one runs with.
 func loadConfig(file string) (config.Config, error) {
 	if file == "" {
 		return config.Default(config.System())
@@ -108,24 +114,41 @@ func routerKey(cfg config.Config) (identity.Key, error) {
 	if err != nil {
 		return key, err
 	}
-	return key, safefile.Write(cfg.Key, identity.MarshalPEM(key))
+	if err = safefile.Write(cfg.Key, identity.MarshalPEM(key)); errors.Is(err, fs.ErrExist) {
+		return readKey(cfg.Key) // another process was first, and may hold the lock soon
+	}
+	return key, err
 }
 
-// writeAddrFiles puts the router's address beside each unix socket that it
-// listens on: the pin of who dials that socket on this machine.
-func writeAddrFiles(n *node.Node) error {
-	for _, ep := range n.Endpoints() {
-		if ep.Scheme != "unix" {
-			continue
-		}
-		text := n.Address().Text(identity.RouterText) + "\n"
-		if err := safefile.Replace(config.AddrFile(ep.Where), []byte(text)); err != nil {
-			return err
+// userDirectory makes the directory of the per-user socket, if the router listens
+// there, and refuses one that somebody else made or can enter (spec §1.2).
+func userDirectory(cfg config.Config) error {
+	for _, ep := range cfg.Listen {
+		if isUserSocket(ep) {
+			return safefile.EnsureDir(filepath.Dir(ep.Where))
 		}
 	}
 	return nil
 }
 
+func isUserSocket(ep identity.Endpoint) bool {
+	return ep.Scheme == identity.SchemeUnix && ep.Where == config.System().Socket()
+}
+
+// writeAddrFile puts the router's address beside the per-user socket: the pin of
+// who dials it without being told one. Other sockets get none, since their
+// directories may belong to more than one router, or user.
+func writeAddrFile(n *node.Node) error {
+	for _, ep := range n.Endpoints() {
+		if isUserSocket(ep) {
+			text := n.Address().Text(identity.RouterText) + "\n"
+			return safefile.Replace(config.AddrFile(ep.Where), []byte(text))
+		}
+	}
+	return nil
+}
+
+// announceRouter prints the address, which is the answer, and how to go on.
 func announceRouter(std stdio, n *node.Node) {
 	fmt.Fprintln(std.out, n.Address().Text(identity.RouterText))
 	for _, ep := range n.Endpoints() {
@@ -135,14 +158,20 @@ func announceRouter(std stdio, n *node.Node) {
 	fmt.Fprintln(std.err, "message bodies are plaintext and storage is in memory in this version")
 }
 
+// isTerminal reports whether a person reads w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // newLog writes for people on a terminal, plain text or JSON elsewhere.
 func newLog(w io.Writer, cfg config.Log) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: cfg.Level}
 	if cfg.JSON {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(tint.NewHandler(w, &tint.Options{Level: cfg.Level, TimeFormat: time.TimeOnly}))
+	if isTerminal(w) {
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: cfg.Level, TimeFormat: time.TimeOnly}))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
 }

@@ -9,6 +9,7 @@ import (
 	"upsycle/identity"
 )
 
+// sendCommand is "upsycle send".
 func sendCommand(std stdio) *cobra.Command {
 	var flags attachFlags
 	var whole bool
@@ -17,7 +18,7 @@ func sendCommand(std stdio) *cobra.Command {
 		Short:   "send each line of stdin to one service or router",
 		Long:    "Send each line of stdin (--whole: all of stdin) to one address (ups1… or upr1…) and wait until the router has custody.",
 		Example: "  upsycle send --whole ups1… < letter.txt",
-		Args:    words(cobra.ExactArgs(1)),
+		Args:    words("ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return send(cmd.Context(), std, flags, args[0], whole)
 		},
@@ -27,13 +28,15 @@ func sendCommand(std stdio) *cobra.Command {
 	return cmd
 }
 
+// send is publish for one address. There is no group to be a writer of: the mail
+// is signed by the key that it is attached with.
 func send(ctx context.Context, std stdio, flags attachFlags, arg string, whole bool) error {
 	to, role, err := identity.ParseAddress(arg)
 	if err != nil {
-		return err
+		return usage(err)
 	}
 	if role == identity.GroupText {
-		return hinted("this is a group's key, not an address", "publish to a group with: upsycle pub GROUP")
+		return usage(hinted("this is a group's key, not an address", "publish to a group with: upsycle pub GROUP"))
 	}
 	ring, err := openKeyring()
 	if err != nil {
@@ -48,7 +51,7 @@ func send(ctx context.Context, std stdio, flags attachFlags, arg string, whole b
 		return err
 	}
 	defer conn.Close()
-	input := readItems(std.in, whole)
+	input := readItems(ctx, std.in, whole)
 	n, err := conn.SendAll(ctx, to, input.items)
 	return published(std, n, err, input.err)
 }
@@ -61,6 +64,7 @@ func (f *attachFlags) ownKey(ring keyring) (identity.Key, error) {
 	return ring.service()
 }
 
+// recvCommand is "upsycle recv".
 func recvCommand(std stdio) *cobra.Command {
 	var flags attachFlags
 	var read readFlags
@@ -69,14 +73,20 @@ func recvCommand(std stdio) *cobra.Command {
 		Short:   "print what is sent to you",
 		Long:    "Print the mail that is sent to your service key, each item as a line. The address to give to others goes to stderr.",
 		Example: "  upsycle recv --count 1",
-		Args:    words(cobra.NoArgs),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return receive(cmd.Context(), std, flags, read) },
+		Args:    words(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := read.check(); err != nil {
+				return err
+			}
+			return receive(cmd.Context(), std, flags, read)
+		},
 	}
 	flags.add(cmd, "the key ring's service key")
 	read.add(cmd)
 	return cmd
 }
 
+// receive is subscribe for the mail to the key that it is attached with.
 func receive(ctx context.Context, std stdio, flags attachFlags, read readFlags) error {
 	ring, err := openKeyring()
 	if err != nil {
@@ -90,7 +100,7 @@ func receive(ctx context.Context, std stdio, flags attachFlags, read readFlags) 
 	defer cancel()
 	conn, err := flags.dial(ctx, std, key)
 	if err != nil {
-		return err
+		return read.ended(err)
 	}
 	defer conn.Close()
 	s, err := conn.ListenInbox(ctx)
@@ -98,5 +108,5 @@ func receive(ctx context.Context, std stdio, flags attachFlags, read readFlags) 
 		return read.ended(err)
 	}
 	fmt.Fprintf(std.err, "receiving for %s; messages are plaintext\n", key.Address().Text(identity.ServiceText))
-	return read.print(std.out, s.Items(ctx))
+	return read.print(std, s.Items(ctx))
 }

@@ -19,7 +19,7 @@ func statusCommand(std stdio) *cobra.Command {
 		Use:     "status [--control PATH] [--json]",
 		Short:   "show what a router on this machine does",
 		Example: "  upsycle status\n  upsycle status --control /var/lib/upsycle/control.sock --json",
-		Args:    words(cobra.NoArgs),
+		Args:    words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, err := controlPath(socket)
 			if err != nil {

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +32,15 @@ func (f *readFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object a line: id, seq, from, time, payload (base64), encrypted; gap where one occurs")
 }
 
+// check refuses numbers that make no sense.
+func (f *readFlags) check() error {
+	if f.count < 0 || f.timeout < 0 {
+		return usage(hinted("--count and --timeout cannot be less than nothing", "leave them out for no end"))
+	}
+	return nil
+}
+
+// subCommand is "upsycle sub".
 func subCommand(std stdio) *cobra.Command {
 	var flags attachFlags
 	var read readFlags
@@ -37,8 +49,11 @@ func subCommand(std stdio) *cobra.Command {
 		Short:   "print what is published to a group",
 		Long:    "Subscribe to a group and print each item as a line. GROUP is a name from your key ring or a key (upg1…).",
 		Example: "  upsycle sub reading-club\n  upsycle sub --count 1 --timeout 30s --json reading-club",
-		Args:    words(cobra.ExactArgs(1)),
+		Args:    words("GROUP"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := read.check(); err != nil {
+				return err
+			}
 			return subscribe(cmd.Context(), std, flags, read, args[0])
 		},
 	}
@@ -47,6 +62,8 @@ func subCommand(std stdio) *cobra.Command {
 	return cmd
 }
 
+// subscribe says on stderr when the subscription is in force: what is published
+// from then on will come.
 func subscribe(ctx context.Context, std stdio, flags attachFlags, read readFlags, arg string) error {
 	ring, err := openKeyring()
 	if err != nil {
@@ -60,7 +77,7 @@ func subscribe(ctx context.Context, std stdio, flags attachFlags, read readFlags
 	defer cancel()
 	conn, err := flags.dial(ctx, std, identity.Key{})
 	if err != nil {
-		return err
+		return read.ended(err)
 	}
 	defer conn.Close()
 	s, err := conn.Listen(ctx, group)
@@ -68,9 +85,10 @@ func subscribe(ctx context.Context, std stdio, flags attachFlags, read readFlags
 		return read.ended(err)
 	}
 	fmt.Fprintln(std.err, "subscribed; messages are plaintext")
-	return read.print(std.out, s.Items(ctx))
+	return read.print(std, s.Items(ctx))
 }
 
+// deadline bounds dialling and reading together.
 func (f readFlags) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if f.timeout <= 0 {
 		return context.WithCancel(ctx)
@@ -80,13 +98,20 @@ func (f readFlags) deadline(ctx context.Context) (context.Context, context.Cance
 
 // print writes items until the count is reached. Each is acknowledged once it was
 // written, the last one too.
-func (f readFlags) print(w io.Writer, items iter.Seq2[upsycle.Item, error]) error {
+func (f readFlags) print(std stdio, items iter.Seq2[upsycle.Item, error]) error {
+	write := writeText
+	switch {
+	case f.json:
+		write = writeJSON
+	case isTerminal(std.out):
+		write = writeScreen
+	}
 	seen := 0
 	for item, err := range items {
 		if err != nil {
 			return f.ended(err)
 		}
-		if err := f.write(w, item); err != nil {
+		if err := write(std.out, item); err != nil {
 			return err
 		}
 		item.Ack()
@@ -112,41 +137,41 @@ func (f readFlags) ended(err error) error {
 	return err
 }
 
-// A line is one item of --json. Fields are only ever added.
+// A line is one item of --json. Fields are only ever added. Those of a message are
+// there for every message, and none of them for a gap.
 type line struct {
-	ID        string    `json:"id,omitempty"`
-	Seq       uint64    `json:"seq"`
-	From      string    `json:"from,omitempty"`
-	Time      time.Time `json:"time,omitzero"`
-	Payload   string    `json:"payload,omitempty"`
-	Encrypted bool      `json:"encrypted"`
-	Late      bool      `json:"late,omitempty"`
-	Gap       *gap      `json:"gap,omitempty"`
+	ID        string     `json:"id,omitempty"`
+	Seq       *uint64    `json:"seq,omitempty"`
+	From      string     `json:"from,omitempty"`
+	Time      *time.Time `json:"time,omitempty"`
+	Payload   *string    `json:"payload,omitempty"` // base64
+	Encrypted bool       `json:"encrypted"`
+	Late      bool       `json:"late,omitempty"` // it fills a gap that was told before
+	Gap       *gap       `json:"gap,omitempty"`
 }
 
+// A gap tells of items that will not come.
 type gap struct {
 	Count uint64    `json:"count"`
 	Why   string    `json:"why"`
-	From  time.Time `json:"from"`
-	To    time.Time `json:"to"`
+	From  time.Time `json:"from"` // they were published between from
+	To    time.Time `json:"to"`   // and to
 }
 
-func (f readFlags) write(w io.Writer, item upsycle.Item) error {
-	if !f.json {
-		return writeText(w, item)
-	}
-	l := line{Seq: item.Seq, Encrypted: item.Encrypted, Late: item.Late}
+// writeJSON writes an item as one JSON object on a line.
+func writeJSON(w io.Writer, item upsycle.Item) error {
+	l := line{Encrypted: item.Encrypted, Late: item.Late}
 	if item.Gap != nil {
 		l.Gap = &gap{item.Gap.Count, item.Gap.Why.String(), item.Gap.FromTime.UTC(), item.Gap.ToTime.UTC()}
 	} else {
-		l.ID = fmt.Sprintf("%x", item.ID[:])
+		at, payload := item.Time.UTC(), base64.StdEncoding.EncodeToString(item.Payload)
+		l.ID, l.Seq, l.Time, l.Payload = fmt.Sprintf("%x", item.ID[:]), &item.Seq, &at, &payload
 		l.From = item.From.Text(identity.ServiceText)
-		l.Time = item.Time.UTC()
-		l.Payload = base64.StdEncoding.EncodeToString(item.Payload)
 	}
 	return json.NewEncoder(w).Encode(l)
 }
 
+// writeText writes a payload as it is, and a line end: what reads it is a program.
 func writeText(w io.Writer, item upsycle.Item) error {
 	if item.Gap != nil {
 		_, err := fmt.Fprintf(w, "-- %d items missing: %s --\n", item.Gap.Count, item.Gap.Why)
@@ -154,4 +179,28 @@ func writeText(w io.Writer, item upsycle.Item) error {
 	}
 	_, err := w.Write(append(append([]byte(nil), item.Payload...), '\n'))
 	return err
+}
+
+// writeScreen is writeText for a terminal, which must not obey what somebody else
+// published.
+func writeScreen(w io.Writer, item upsycle.Item) error {
+	item.Payload = []byte(visible(string(item.Payload)))
+	return writeText(w, item)
+}
+
+// visible shows what cannot be printed as Go would write it in a string. Tabs stay.
+func visible(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		c, size := utf8.DecodeRuneInString(s[i:])
+		switch part := s[i : i+size]; {
+		case c == '\t', strconv.IsPrint(c) && (c != utf8.RuneError || size > 1):
+			b.WriteString(part)
+		default:
+			quoted := strconv.Quote(part)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		i += size
+	}
+	return b.String()
 }

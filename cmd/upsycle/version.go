@@ -16,7 +16,7 @@ func versionCommand(std stdio) *cobra.Command {
 		Use:     "version",
 		Short:   "print the version",
 		Example: "  upsycle version",
-		Args:    words(cobra.NoArgs),
+		Args:    words(),
 		RunE: func(*cobra.Command, []string) error {
 			fmt.Fprintf(std.out, "upsycle %s %s %s/%s%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH, revision())
 			return nil

@@ -41,6 +41,7 @@ func (f *forger) Event(_ context.Context, ev machine.Event) error {
 // Drained is of no interest to a forger.
 func (f *forger) Drained(machine.Drained) {}
 
+// close ends the forger's link and all that belongs to it.
 func (f *forger) close() { f.hub.Close() }
 
 // forge attaches a forger to router A and lets it try to speak in the group. The
@@ -81,6 +82,7 @@ func (s *stage) forge(ctx context.Context) error {
 	return err
 }
 
+// tryForged sends one forgery and waits for the router's answer to it.
 func (s *stage) tryForged(ctx context.Context, l machine.LinkID, i int, forged []byte) error {
 	e, err := envelope.Parse(forged, nil)
 	if err != nil {

@@ -28,6 +28,8 @@ func (s *stage) servicesAttach(ctx context.Context) error {
 	return nil
 }
 
+// attach brings up one service: it dials, reads its mail and, unless it is alice,
+// the group.
 func (s *stage) attach(ctx context.Context, name string, at *actor) error {
 	key, err := newKey()
 	if err != nil {
@@ -62,15 +64,21 @@ func (s *stage) attach(ctx context.Context, name string, at *actor) error {
 // read takes what comes to a service into the tally.
 func (s *stage) read(ctx context.Context, v *service, sub *upsycle.Subscription) {
 	v.done.Go(func() {
+		shown := make(map[identity.Address]bool)
 		for item, err := range sub.Items(ctx) {
 			if err != nil {
 				return
+			}
+			if item.Gap == nil && !shown[item.From] { // one of each writer will do
+				shown[item.From] = true
+				s.say("%-5s reads %q, signed by %s", v.name, item.Payload, item.From.Short(identity.ServiceText))
 			}
 			s.tally.arrive(v.name, item)
 		}
 	})
 }
 
+// tellEvent shows a service's own view of its link, and counts its returns.
 func (s *stage) tellEvent(v *service, e upsycle.Event) {
 	switch e.Kind {
 	case upsycle.Disconnected:
@@ -83,6 +91,7 @@ func (s *stage) tellEvent(v *service, e upsycle.Event) {
 	}
 }
 
+// end stops a service and waits until its readers have ended.
 func (v *service) end() {
 	if v.stop != nil {
 		v.stop()
@@ -91,6 +100,7 @@ func (v *service) end() {
 	v.done.Wait()
 }
 
+// named returns a service that the story has introduced.
 func (s *stage) named(name string) *service {
 	for _, v := range s.services {
 		if v.name == name {

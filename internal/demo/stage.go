@@ -21,7 +21,8 @@ type stage struct {
 	say1  sync.Mutex
 	begun time.Time
 	tally *tally
-	lines []string // alice's, where the user gave some
+	given bool // alice publishes lines, instead of her own
+	lines []string
 
 	routers  []*actor
 	services []*service
@@ -51,6 +52,7 @@ type service struct {
 	done sync.WaitGroup
 }
 
+// say prints one line of the story with the time since its beginning.
 func (s *stage) say(format string, args ...any) {
 	s.say1.Lock()
 	defer s.say1.Unlock()
@@ -117,6 +119,7 @@ func (s *stage) routersStart(ctx context.Context) error {
 	return s.waitLinked(ctx)
 }
 
+// start brings a router up, for the first time or again.
 func (s *stage) start(ctx context.Context, r *actor) error {
 	n, err := node.New(r.cfg)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 func (s *stage) groupMessages(ctx context.Context) error {
 	alice, bob := s.named("alice"), s.named("bob")
 	lines := numbered("alice", "chapter", 20)
-	if s.lines != nil {
+	if s.given {
 		lines = make([]string, len(s.lines))
 		for i, l := range s.lines {
 			lines[i] = fmt.Sprintf("%d: %s", i+1, l)
@@ -61,13 +61,15 @@ func (s *stage) mail(ctx context.Context) error {
 		return err
 	}
 	s.say("alice (at A) writes to carol (at C)")
-	b := s.routers[1]
-	note := "dave to router B: how are you"
-	s.tally.expect(note, "router B")
-	if err := dave.conn.Send(ctx, b.key.Address(), []byte(note)); err != nil {
+	// C, which is not stopped later: a router holds its mail in memory in this
+	// version, so after a restart it would get the same mail once more.
+	c := s.routers[2]
+	note := "dave to router C: how are you"
+	s.tally.expect(note, "router C")
+	if err := dave.conn.Send(ctx, c.key.Address(), []byte(note)); err != nil {
 		return err
 	}
-	s.say("dave (at A) writes to router B itself, %s", b.key.Address().Short(identity.RouterText))
+	s.say("dave (at A) writes to router C itself, %s", c.key.Address().Short(identity.RouterText))
 	return s.settle(ctx)
 }
 

@@ -20,6 +20,7 @@ type tally struct {
 	change    chan struct{} // closed and replaced at each arrival
 }
 
+// newTally returns a tally of nothing.
 func newTally() *tally {
 	return &tally{
 		expected: make(map[string]map[string]bool), arrived: make(map[string]map[string]int),
@@ -65,6 +66,7 @@ func (t *tally) arriveMail(receiver, payload string) {
 	t.got(receiver, payload)
 }
 
+// got counts one arrival; t.mu is held.
 func (t *tally) got(receiver, payload string) {
 	if t.arrived[receiver] == nil {
 		t.arrived[receiver] = make(map[string]int)
@@ -72,6 +74,7 @@ func (t *tally) got(receiver, payload string) {
 	t.arrived[receiver][payload]++
 }
 
+// changed wakes whoever waits for missing to become less; t.mu is held.
 func (t *tally) changed() {
 	close(t.change)
 	t.change = make(chan struct{})
@@ -93,6 +96,9 @@ func (t *tally) missing() (int, <-chan struct{}) {
 	return n, t.change
 }
 
+// count compares what arrived with what was expected. An arrival that nobody
+// expected is a duplicate only if it came twice: bob may read while he is not
+// expected to.
 func (t *tally) count() Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
