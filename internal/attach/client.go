@@ -55,7 +55,7 @@ type task struct {
 	do     func(c *Client, now int64, t task)
 	home   *home
 	target envelope.Target
-	parcel *parcel
+	stream envelope.Stream
 	deal   gate.Case
 }
 

@@ -611,3 +611,57 @@ func TestRedeliveryAfterTheGateForgot(t *testing.T) {
 		t.Errorf("got %d copies, acknowledged %v", len(c.app.got), got)
 	}
 }
+
+// What a home refuses for now holds back its own stream, in order, and no other.
+func TestRefusalHaltsTheStream(t *testing.T) {
+	w, h, c, l := rawHome(t)
+	list := letters(t, 6)
+	apart := letterOf(t, 0, func(h *envelope.Header) { h.Run = envelope.Run{9} })
+	c.publish(list[:3]...)
+	h.fresh().say(
+		&wire.Published{ID: list[1].ID, Code: wire.StorageFull, RetryAfter: 3000},
+		&wire.Published{ID: list[0].ID, Code: wire.StorageFull, RetryAfter: 3000},
+		&wire.Published{ID: list[2].ID},
+	)
+	c.publish(list[3], apart, list[4])
+	sent := func() (got []uint64) {
+		for _, f := range heard[*wire.Publish](h) {
+			got = append(got, f.Envelope.First+10*uint64(f.Envelope.Run[0]))
+		}
+		return got
+	}
+	if got := sent(); !slices.Equal(got, []uint64{90}) {
+		t.Errorf("while it waits: %v", got)
+	}
+	w.wait(3001)
+	if got := sent(); !slices.Equal(got, []uint64{90, 0, 1, 3, 4}) {
+		t.Errorf("when it goes on: %v", got)
+	}
+	h.fresh().say(&wire.Published{ID: list[0].ID, Code: wire.Rate}, &wire.Published{ID: list[1].ID, Code: wire.Rate})
+	w.cut(l)
+	w.link(c, h)
+	h.fresh().say(&wire.Attached{Epoch: start, Box: wire.Box{1}})
+	c.publish(list[5])
+	w.wait(2000)
+	if got := sent(); !slices.Equal(got, []uint64{90, 0, 1, 3, 4, 5}) {
+		t.Errorf("over a cut: %v", got)
+	}
+	for _, f := range heard[*wire.Publish](h) {
+		h.say(&wire.Published{ID: f.Envelope.ID})
+	}
+	if o := &c.client.outbox; len(o.byID) != 0 || len(o.halted) != 0 || o.flying != (window{}) {
+		t.Errorf("left: %d parcels, %d halted, %v in flight", len(o.byID), len(o.halted), o.flying)
+	}
+}
+
+// What expires while its stream is halted is told, and the rest goes on.
+func TestHaltedParcelExpires(t *testing.T) {
+	w, h, c, _ := rawHome(t)
+	short := letterOf(t, 0, func(h *envelope.Header) { h.TTL = 2 })
+	c.publish(short, numbered1(t, 1))
+	h.fresh().say(&wire.Published{ID: short.ID, Code: wire.Rate, RetryAfter: 5000})
+	w.wait(6000)
+	if !slices.Equal(c.app.taken[short.ID], []wire.Code{wire.Expired}) || len(heard[*wire.Publish](h)) != 0 {
+		t.Errorf("taken %v, sent %v", c.app.taken[short.ID], h.in)
+	}
+}

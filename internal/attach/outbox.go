@@ -1,6 +1,9 @@
 package attach
 
 import (
+	"cmp"
+	"slices"
+
 	"upsycle/internal/envelope"
 	"upsycle/internal/gate"
 	"upsycle/internal/machine"
@@ -15,8 +18,10 @@ type outbox struct {
 	turn    uint64
 	bytes   int
 	queue   fifo[*parcel] // to be sent, in order
-	flying  window        // sent and not answered
-	current *uplink       // where it goes; nil: nowhere
+	halted  map[envelope.Stream]*halt
+	resumed fifo[*halt] // what they held back goes before the queue
+	flying  window      // sent and not answered
+	current *uplink     // where it goes; nil: nowhere
 	stores  map[machine.Token]*parcel
 }
 
@@ -27,27 +32,30 @@ type parcel struct {
 	own      bool // this process made it: Taken tells of a home's answer, not of the store's
 	stored   bool
 	sent     bool // on the current link
-	paused   bool // waits to be tried again
-	tries    int
 	gone     bool
+}
+
+// halt is a stream of which a home refused something for now. All of the stream
+// waits with it: what follows must not overtake it by more than receivers wait.
+type halt struct {
+	tries   int
+	until   int64 // when it goes on; 0: it does, what waits first
+	waiting []*parcel
+}
+
+// hold lets a parcel wait, in its turn.
+func (h *halt) hold(p *parcel) {
+	i, _ := slices.BinarySearchFunc(h.waiting, p.turn, func(q *parcel, turn uint64) int { return cmp.Compare(q.turn, turn) })
+	h.waiting = slices.Insert(h.waiting, i, p)
 }
 
 func newOutbox() outbox {
 	return outbox{
 		byID:   make(map[envelope.ID]*parcel),
-		byTurn: ordered.NewMap[uint64, *parcel](compareTurn),
+		byTurn: ordered.NewMap[uint64, *parcel](cmp.Compare[uint64]),
 		stores: make(map[machine.Token]*parcel),
+		halted: make(map[envelope.Stream]*halt),
 	}
-}
-
-func compareTurn(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 func outboxKey(p *parcel) []byte { return numbered([]byte{outboxTable}, p.turn) }
@@ -181,8 +189,10 @@ func (c *Client) choose(now int64) {
 		o.current = best
 		o.queue.clear()
 		for _, p := range o.byTurn.All() {
-			c.land(p)
-			if p.stored && !p.paused {
+			if h := o.halted[p.envelope.Stream()]; h != nil {
+				h.waiting = nil // all goes through the queue again
+			}
+			if c.land(p); p.stored {
 				o.queue.push(p)
 			}
 		}
@@ -190,15 +200,35 @@ func (c *Client) choose(now int64) {
 	c.flush(now)
 }
 
+// nextParcel returns what is to be sent next; nil: nothing. Of a halted stream
+// nothing is, and of one that goes on nothing new before what it held back.
+func (o *outbox) nextParcel() *parcel {
+	for h, ok := o.resumed.peek(); ok; h, ok = o.resumed.peek() {
+		if h.until == 0 && len(h.waiting) > 0 {
+			p := h.waiting[0]
+			h.waiting = h.waiting[1:]
+			return p
+		}
+		o.resumed.pop()
+	}
+	for p, ok := o.queue.pop(); ok; p, ok = o.queue.pop() {
+		if h := o.halted[p.envelope.Stream()]; h == nil || h.until == 0 {
+			return p
+		} else if !p.gone {
+			h.hold(p)
+		}
+	}
+	return nil
+}
+
 // flush sends within the window.
 func (c *Client) flush(now int64) {
 	o := &c.outbox
 	for o.current != nil && o.flying.room(outWindow, outWindowBytes) {
-		p, ok := o.queue.pop()
-		if !ok {
-			return
-		}
+		p := o.nextParcel()
 		switch {
+		case p == nil:
+			return
 		case p.gone || p.sent:
 		case int64(p.envelope.Expires()) < now:
 			c.finish(now, p, wire.Expired)
@@ -222,25 +252,50 @@ func (c *Client) onPublished(now int64, f *wire.Published) {
 	case p.sent:
 		c.desk.Do(machine.Report{Event: machine.PublishRefused, Code: f.Code, ID: f.ID, Text: "a home refused it for now"})
 		c.land(p)
-		p.paused = true
-		wait := max(c.backoff(p.tries), int64(min(f.RetryAfter, backoffMax)))
-		p.tries++
-		c.agenda.Put(now+wait, task{do: (*Client).tryAgain, parcel: p})
+		c.halt(now, p, int64(min(f.RetryAfter, backoffMax)))
 	}
 	c.flush(now)
 }
 
-func (c *Client) tryAgain(now int64, t task) {
-	if t.parcel.paused = false; !t.parcel.gone {
-		c.outbox.queue.push(t.parcel)
-		c.flush(now)
+// halt holds a parcel's stream back for a while, the longer the more often.
+func (c *Client) halt(now int64, p *parcel, atLeast int64) {
+	s := p.envelope.Stream()
+	h, ok := c.outbox.halted[s]
+	if !ok {
+		h = &halt{}
+		c.outbox.halted[s] = h
 	}
+	if h.hold(p); h.until != 0 {
+		return // another of its parcels was refused before
+	}
+	h.until = now + max(c.backoff(h.tries), atLeast)
+	h.tries++
+	c.agenda.Put(h.until, task{do: (*Client).goOn, stream: s})
+}
+
+// goOn sends a halted stream again, from its first parcel on.
+func (c *Client) goOn(now int64, t task) {
+	h, ok := c.outbox.halted[t.stream]
+	if !ok || h.until == 0 || h.until > now {
+		return
+	}
+	h.until = 0
+	h.waiting = slices.DeleteFunc(h.waiting, func(p *parcel) bool { return p.gone })
+	if len(h.waiting) == 0 {
+		delete(c.outbox.halted, t.stream)
+	}
+	c.outbox.resumed.push(h)
+	c.flush(now)
 }
 
 // finish ends a parcel and says how. An edge router has acknowledged it before, so
 // only a refusal is news there.
 func (c *Client) finish(now int64, p *parcel, code wire.Code) {
 	c.remove(p)
+	s := p.envelope.Stream()
+	if h, ok := c.outbox.halted[s]; ok && h.until == 0 && len(h.waiting) == 0 {
+		delete(c.outbox.halted, s) // the next pause is short again
+	}
 	if p.own || code != wire.OK {
 		c.down.Taken(now, p.envelope.ID, code, 0)
 	}
