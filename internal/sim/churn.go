@@ -162,11 +162,10 @@ func (x *player) harm() {
 		l := links[x.random.IntN(len(links))]
 		l.Cut()
 		x.after(x.between(0, 40*time.Second), l.Heal)
-	case k < 18 && x.plan.Crashes:
-		n := x.Cores[x.random.IntN(len(x.Cores))]
-		n.Crash()
-		x.crashed[n] = 1 << 62
-		x.after(x.between(2*time.Second, 30*time.Second), func() { x.revive(n) })
+	case k >= 15 && k < 18 && x.plan.Crashes:
+		x.crash()
+	case k == 14 && len(links) > 0:
+		links[x.random.IntN(len(links))].Slow(time.Duration(x.between(time.Millisecond, 80*time.Millisecond)) * time.Microsecond)
 	case k == 18 && len(x.Services) > 1:
 		s := x.Services[x.random.IntN(x.plan.Services)]
 		l := s.links[0]
@@ -175,6 +174,17 @@ func (x *player) harm() {
 	default:
 		x.resubscribe()
 	}
+}
+
+// crash ends a life of a core, or of an edge, for 2 to 30 s.
+func (x *player) crash() {
+	n := x.Cores[x.random.IntN(len(x.Cores))]
+	if k := x.random.IntN(8 + len(x.Edges)); k < len(x.Edges) {
+		n = x.Edges[k]
+	}
+	n.Crash()
+	x.crashed[n] = 1 << 62
+	x.after(x.between(2*time.Second, 30*time.Second), func() { x.revive(n) })
 }
 
 func (x *player) revive(n *Node) {
@@ -220,6 +230,9 @@ func (x *player) healAll() {
 	for _, n := range x.Cores {
 		x.revive(n)
 	}
+	for _, n := range x.Edges {
+		x.revive(n)
+	}
 	for _, l := range x.links {
 		l.Heal()
 	}
@@ -230,6 +243,9 @@ func (x *player) healAll() {
 // mailboxes of a home. And a subscription counts once its interest has had time to
 // travel, and if it lasts: who leaves while it is cut off has left.
 func (x *player) promised(p *Publication, s *Service) bool {
+	if p.Live {
+		return false
+	}
 	if !p.Answered {
 		return true // its outbox still has it: by now it was answered
 	}

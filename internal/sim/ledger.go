@@ -17,6 +17,7 @@ type Publication struct {
 	By     *Service
 	At     int64 // microseconds
 	Forged bool
+	Live   bool
 
 	Answered bool // by the home
 	Code     wire.Code

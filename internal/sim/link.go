@@ -94,6 +94,20 @@ func (l *Link) Heal() {
 	}
 }
 
+// Slow changes the link's latency. Frames keep their order; both sides are told
+// what they would measure.
+func (l *Link) Slow(latency time.Duration) {
+	l.Latency = latency
+	if !l.Live() {
+		return
+	}
+	for _, e := range l.conn.ends {
+		e.node.post(l.w.now+(2*latency).Microseconds(), e, machine.RTT{Link: e.id, Millis: l.rtt()})
+	}
+}
+
+func (l *Link) rtt() int { return int((2*l.Latency + time.Millisecond - 1) / time.Millisecond) }
+
 // die loses what is under way and lets both sides find out.
 func (c *conn) die() {
 	if c.dead {
@@ -196,7 +210,7 @@ func (e *end) up() {
 	n.ends = append(n.ends, e)
 	n.step(machine.LinkUp{
 		Link: e.id, Peer: e.peer.Address(), Role: e.peer.Role, Boot: eight(uint64(e.peer.life)), MaxFrame: wire.FrameMax,
-		Dialled: e == e.conn.ends[0], Local: e.peer.local, RTT: int((2*l.Latency + time.Millisecond - 1) / time.Millisecond),
+		Dialled: e == e.conn.ends[0], Local: e.peer.local, RTT: l.rtt(),
 	})
 }
 

@@ -21,7 +21,8 @@ type Network struct {
 	Services []*Service
 
 	noRoot   map[*Node]bool
-	coreKeys []identity.Address // all cores: whoever has a link may use it
+	spoil    func(n *Node, r *router.Router) machine.Machine // tests break routers with it
+	coreKeys []identity.Address                              // all cores: whoever has a link may use it
 	ledger   ledger
 }
 
@@ -65,6 +66,9 @@ func (x *Network) newRouter(n *Node, seed uint64, homes []identity.Address) mach
 	if err != nil {
 		panic(fmt.Sprintf("sim: %v: %v", n.Name, err))
 	}
+	if x.spoil != nil {
+		return x.spoil(n, r)
+	}
 	return r
 }
 
@@ -75,7 +79,7 @@ func (x *Network) MayRoot(a identity.Address) bool {
 }
 
 // Router returns the snapshot of a router that is up.
-func (x *Network) Router(n *Node) router.Snapshot { return n.m.(*router.Router).Snapshot() }
+func (x *Network) Router(n *Node) router.Snapshot { return n.m.(routing).Snapshot() }
 
 // build adds cores, in the shape of a graph, and boots them within a second.
 func (x *Network) build(shape Shape, n, degree int) {

@@ -14,24 +14,25 @@ import (
 
 // A Report says how a run went. Times are virtual unless they say otherwise.
 type Report struct {
-	Plan      Plan
-	Faults    []string // what broke; empty is good
-	Events    int      // steps of machines
-	Virtual   time.Duration
-	Wall      time.Duration
-	Hash      uint64
-	Rooted    []time.Duration // for each router: from the start until it had reach to a root, for good
-	Converged []time.Duration // the same until it had reach to three
-	Steady    Tally
-	Churn     Tally
-	Sends     int             // pushes between cores in the steady state
-	Receivers int             // pairs of envelope and core that wanted it and was not its ingress
-	Repairs   []time.Duration // after a single failure in a quiet network, detection included
-	Failures  int             // flaps, crashes and partitions of the churn
-	Frames    [64]int
-	Bytes     [64]int
-	Reports   [machine.ReportEvents]int
-	Tables    map[string]int // the fullest of each table of any router
+	Plan         Plan
+	Faults       []string // what broke; empty is good
+	Events       int      // steps of machines
+	Virtual      time.Duration
+	Wall         time.Duration
+	Hash         uint64
+	Rooted       []time.Duration // for each router: from the start until it had reach to a root, for good
+	Converged    []time.Duration // the same until it had reach to three
+	Steady       Tally
+	Churn        Tally
+	Sends        int             // pushes between cores in the steady state
+	Receivers    int             // pairs of envelope and core that wanted it and was not its ingress
+	Repairs      []time.Duration // after a single failure in a quiet network, detection included
+	Failures     int             // flaps, crashes and partitions of the churn
+	SteadyFrames [64]int         // of Frames, those in the measured part of the steady state
+	Frames       [64]int
+	Bytes        [64]int
+	Reports      [machine.ReportEvents]int
+	Tables       map[string]int // the fullest of each table of any router
 }
 
 // OK reports whether nothing broke.
@@ -58,9 +59,9 @@ func (r *Report) Write(w io.Writer) {
 	fmt.Fprintf(w, "  %d events in %v of virtual time, %v of real time, hash %016x\n", r.Events, r.Virtual, r.Wall.Round(time.Millisecond), r.Hash)
 	fmt.Fprintf(w, "  a first root p50 %v p99 %v, all roots p50 %v p99 %v; repair after a single failure p50 %v p99 %v (%d failures)\n",
 		round(percentile(r.Rooted, 50)), round(percentile(r.Rooted, 99)), round(percentile(r.Converged, 50)), round(percentile(r.Converged, 99)), round(percentile(r.Repairs, 50)), round(percentile(r.Repairs, 99)), len(r.Repairs))
-	fmt.Fprintf(w, "  steady: %v; %d.%02d link sends per receiver\n", r.Steady, r.PerDelivery()/100, r.PerDelivery()%100)
+	fmt.Fprintf(w, "  steady: %v; %d.%02d link sends per receiver\n    frames: %s\n", r.Steady, r.PerDelivery()/100, r.PerDelivery()%100, frameCounts(r.SteadyFrames))
 	fmt.Fprintf(w, "  churn (%d failures): %v\n", r.Failures, r.Churn)
-	fmt.Fprintf(w, "  frames: %s\n", r.frames())
+	fmt.Fprintf(w, "  frames: %s\n", frameCounts(r.Frames))
 	fmt.Fprintf(w, "  reports: %s\n  tables: %s\n", r.reports(), r.tables())
 	for _, f := range r.Faults {
 		fmt.Fprintf(w, "  FAULT %s\n", f)
@@ -79,9 +80,9 @@ func (t Tally) String() string {
 	return s
 }
 
-func (r *Report) frames() string {
+func frameCounts(frames [64]int) string {
 	var list []string
-	for t, n := range r.Frames {
+	for t, n := range frames {
 		if n > 0 {
 			list = append(list, fmt.Sprintf("%s %d", typeName(wire.Type(t)), n))
 		}

@@ -33,7 +33,7 @@ type Service struct {
 // stream counts what a service published to a target.
 type stream struct {
 	cert *envelope.Certificate
-	next [3]uint64 // by how
+	next [4]uint64 // by how: a live stream is another than a stored one
 }
 
 // How says under whose key a service publishes.
@@ -43,7 +43,8 @@ type How uint8
 const (
 	Plainly   How = iota // with the group's own key; to an address with its own
 	Certified            // with its own key and the group's certificate
-	Forgery              // with its own key, pretending to be the group
+	Forgery              // with the group's key, but a signature that does not hold
+	Fleeting             // as Plainly, live: never stored, not promised across a cut
 )
 
 // AddService adds a service with its link to a router. It is down until Boot.
@@ -90,7 +91,7 @@ func (s *Service) Unsubscribe(t envelope.Target) {
 // Publish sends one text to a target.
 func (s *Service) Publish(t envelope.Target, text string, how How) *Publication {
 	e, first := s.seal(t, text, how)
-	p := &Publication{ID: e.ID, Stream: e.Stream(), First: first, Text: text, By: s, At: s.net.now, Forged: how == Forgery}
+	p := &Publication{ID: e.ID, Stream: e.Stream(), First: first, Text: text, By: s, At: s.net.now, Forged: how == Forgery, Live: how == Fleeting}
 	s.net.ledger.add(p)
 	if p.Forged {
 		s.net.Monitor.Forged(p.ID)
@@ -111,6 +112,9 @@ func (s *Service) seal(t envelope.Target, text string, how How) (e *envelope.Env
 	run := s.run
 	run[0] = byte(how)
 	h := envelope.Header{Target: t, Run: run, First: first, Time: uint64(s.Clock().UnixMilli()), TTL: 3600}
+	if how == Fleeting {
+		h.Flags |= envelope.Live
+	}
 	ring, key := s.net.ring, s.key
 	switch {
 	case t.Kind == envelope.Address:

@@ -16,6 +16,7 @@ var (
 	flagRouters = flag.Int("routers", 0, "how many routers TestSeed, TestRange and TestThousandRouters play; 0: their own choice")
 	flagSeeds   = flag.Int("seeds", 0, "how many seeds TestRange plays, from -from on; 0: a few")
 	flagFrom    = flag.Uint64("from", 1, "the first seed of TestRange")
+	flagAll     = flag.Bool("all", false, "play all small networks of five routers")
 	flagUpdate  = flag.Bool("update", false, "write the output of scripts into their files")
 )
 
@@ -82,24 +83,44 @@ func TestRange(t *testing.T) {
 	play(t, plans)
 }
 
+// TestSmallNetworks plays every single fault of every connected graph of up to four
+// routers, and of some of the 728 graphs of five; -all takes all of those.
+func TestSmallNetworks(t *testing.T) {
+	var games []func() *Report
+	for n := 1; n <= 5; n++ {
+		for i, edges := range SmallGraphs(n) {
+			if n < 5 || *flagAll || i%24 == 0 {
+				games = append(games, func() *Report { return SimulateSmall(n, edges, uint64(n*1000+i)) })
+			}
+		}
+	}
+	reports := playAll(games)
+	var b strings.Builder
+	(&Summary{reports}).Write(&b)
+	t.Log("\n" + b.String())
+	for _, r := range reports {
+		if !r.OK() {
+			t.Errorf("%d routers, seed %d: %s", r.Plan.Routers, r.Plan.World.Seed, strings.Join(r.Faults[:min(3, len(r.Faults))], "\n\t"))
+		}
+	}
+}
+
+func TestSmallGraphsAreAll(t *testing.T) {
+	for i, want := range []int{1, 1, 4, 38, 728} {
+		if got := len(SmallGraphs(i + 1)); got != want {
+			t.Errorf("%d graphs of %d nodes, want %d", got, i+1, want)
+		}
+	}
+}
+
 // play runs plans in parallel and prints their summary; broken runs are told with
 // the command that replays them.
 func play(t *testing.T, plans []Plan) {
-	reports := make([]*Report, len(plans))
-	next := make(chan int, len(plans))
-	for i := range plans {
-		next <- i
+	var games []func() *Report
+	for _, p := range plans {
+		games = append(games, func() *Report { return Simulate(p) })
 	}
-	close(next)
-	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := range next {
-				reports[i] = Simulate(plans[i])
-			}
-		})
-	}
-	wg.Wait()
+	reports := playAll(games)
 	var b strings.Builder
 	(&Summary{reports}).Write(&b)
 	t.Log("\n" + b.String())
@@ -108,6 +129,26 @@ func play(t *testing.T, plans []Plan) {
 			t.Errorf("go test ./internal/sim -run 'TestSeed$' -seed=%d -routers=%d -v\n\t%s", r.Plan.World.Seed, r.Plan.Routers, strings.Join(r.Faults[:min(3, len(r.Faults))], "\n\t"))
 		}
 	}
+}
+
+// playAll runs games in parallel and returns their reports in order.
+func playAll(games []func() *Report) []*Report {
+	reports := make([]*Report, len(games))
+	next := make(chan int, len(games))
+	for i := range games {
+		next <- i
+	}
+	close(next)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := range next {
+				reports[i] = games[i]()
+			}
+		})
+	}
+	wg.Wait()
+	return reports
 }
 
 // TestSameSeedSameEffects plays seeds twice and compares all that every machine

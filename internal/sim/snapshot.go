@@ -3,15 +3,22 @@ package sim
 import (
 	"upsycle/identity"
 	"upsycle/internal/envelope"
+	"upsycle/internal/machine"
 	"upsycle/internal/router"
 	"upsycle/internal/wire"
 )
+
+// routing is a router, or what a test wraps around one.
+type routing interface {
+	machine.Machine
+	Snapshot() router.Snapshot
+}
 
 // Net returns the views of all cores that are up.
 func (w *World) Net() *Net {
 	var views []View
 	for _, n := range w.nodes {
-		if r, ok := n.m.(*router.Router); ok && n.Role == wire.Core {
+		if r, ok := n.m.(routing); ok && n.Role == wire.Core {
 			views = append(views, viewOf(r.Snapshot()))
 		}
 	}
