@@ -72,6 +72,7 @@ type check struct {
 	c        Case
 	withCert bool // the first claim is the certificate's
 	copies   []Case
+	claims   [3]identity.Claim // here, so that a check is one allocation
 }
 
 // Submit asks for a verdict: the part of the one order of checks that depends on
@@ -159,7 +160,7 @@ func (g *Gate) begin(now int64, c Case, copies []Case) Verdict {
 		return g.blame(now, c, wire.CodeOf(f), f.Text)
 	}
 	k := &check{c: c, copies: copies, withCert: e.Cert != nil && !g.certs.has(certificateOf(e))}
-	claims := make([]identity.Claim, 0, 3)
+	claims := k.claims[:0]
 	if k.withCert {
 		claims = append(claims, e.Cert.Claim())
 	}
@@ -173,7 +174,8 @@ func (g *Gate) begin(now int64, c Case, copies []Case) Verdict {
 }
 
 // Verified takes the answer to a Verify of this room and returns the verdicts
-// that it brings, the case's own first. failed is the index of the first claim
+// that it brings, the case's own first; the slice is valid until the next call.
+// failed is the index of the first claim
 // that does not hold, or -1.
 func (g *Gate) Verified(now int64, t machine.Token, failed int) []Verdict {
 	g.now = now
@@ -192,7 +194,7 @@ func (g *Gate) Verified(now int64, t machine.Token, failed int) []Verdict {
 	if !k.withCert {
 		failed++
 	}
-	verdicts := []Verdict{g.failed(now, k.c, failed)}
+	verdicts := append(g.verdicts[:0], g.failed(now, k.c, failed))
 	for i, c := range k.copies { // the next copy gets its own check
 		v := g.begin(now, c, k.copies[i+1:])
 		if v.Result == Waiting {
@@ -200,6 +202,7 @@ func (g *Gate) Verified(now int64, t machine.Token, failed int) []Verdict {
 		}
 		verdicts = append(verdicts, v)
 	}
+	g.verdicts = verdicts
 	return verdicts
 }
 
@@ -211,11 +214,11 @@ func (g *Gate) passed(now int64, k *check) []Verdict {
 	}
 	g.writers.debit(now, e.From, len(e.Raw), &g.cfg.Limits)
 	g.seen.add(now, e.ID)
-	verdicts := make([]Verdict, 1, 1+len(k.copies))
-	verdicts[0] = Verdict{Case: k.c, Result: Accepted, Admitted: Admitted{e}}
+	verdicts := append(g.verdicts[:0], Verdict{Case: k.c, Result: Accepted, Admitted: Admitted{e}})
 	for _, c := range k.copies {
 		verdicts = append(verdicts, Verdict{Case: c, Result: Known})
 	}
+	g.verdicts = verdicts
 	return verdicts
 }
 

@@ -36,13 +36,14 @@ type Gate struct {
 	desk *machine.Desk
 	now  int64 // of the last input
 
-	links   map[machine.LinkID]*link
-	bans    bans
-	seen    seen
-	writers writers
-	certs   certificates
-	checks  map[machine.Token]*check
-	pending map[envelope.ID]*check
+	links    map[machine.LinkID]*link
+	bans     bans
+	seen     seen
+	writers  writers
+	certs    certificates
+	checks   map[machine.Token]*check
+	pending  map[envelope.ID]*check
+	verdicts []Verdict // of the last answer
 }
 
 // link is what the gate knows of a link.
