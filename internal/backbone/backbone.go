@@ -105,6 +105,7 @@ func (b *Backbone) Bind(down Downstream) { b.down = down }
 func (b *Backbone) LinkUp(now int64, ev machine.LinkUp) {
 	n := &neighbour{link: ev.Link, peer: ev.Peer, rtt: ev.RTT, looked: now, edges: make(map[identity.Address]formerEdge)}
 	n.cost = costOf(ev.RTT)
+	n.forwarded = machine.Report{Event: machine.Forwarded, Link: ev.Link}
 	b.neighbours.Set(ev.Link, n)
 	b.forest.LinkUp(now, ev.Link, ev.Peer, n.cost)
 	b.follow(now)

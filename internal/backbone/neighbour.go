@@ -15,6 +15,8 @@ type neighbour struct {
 	cost   int
 	looked int64 // when the cost was last looked at
 
+	forwarded machine.Effect // the report of a push: there is one for each, so it is made once
+
 	queued   int        // bytes of data and pulled that the link has not written yet
 	deferred []deferral // pushes that did not fit and become offers (F3)
 
@@ -73,7 +75,7 @@ func (b *Backbone) push(n *neighbour, f *wire.Data) {
 	if n.queued+w <= b.bounds.bulk {
 		n.queued += w
 		b.desk.Send(n.link, machine.Bulk, f)
-		b.desk.Count(machine.Forwarded, n.link)
+		b.desk.Do(n.forwarded)
 		return
 	}
 	if f.Envelope.Flags&envelope.Live != 0 || len(n.deferred) >= b.bounds.deferred {
