@@ -28,6 +28,14 @@ func routers(other int) int {
 	return other
 }
 
+// seedsOf returns n, or 1 under the race detector.
+func seedsOf(n int) int {
+	if racing {
+		return 1
+	}
+	return n
+}
+
 // TestSeed plays one seed and tells of it:
 //
 //	go test ./internal/sim -run 'TestSeed$' -seed=8231 -routers=30 -v
@@ -44,6 +52,10 @@ func TestSeed(t *testing.T) {
 // TestSeeds plays the fixed list: every shape, every kind of clock, with and
 // without crashes, bytes or not, and a few with real signatures.
 func TestSeeds(t *testing.T) {
+	if racing {
+		play(t, []Plan{PlanOf(3, 6), PlanOf(8, 6), PlanOf(14, 6)})
+		return
+	}
 	var plans []Plan
 	for seed := range uint64(16) {
 		plans = append(plans, PlanOf(seed+1, 10+int(seed%3)*5))
@@ -74,7 +86,7 @@ func regressions() []Plan {
 func TestRange(t *testing.T) {
 	n := *flagSeeds
 	if n == 0 {
-		n = 4
+		n = seedsOf(4)
 	}
 	var plans []Plan
 	for i := range n {
@@ -89,7 +101,7 @@ func TestSmallNetworks(t *testing.T) {
 	var games []func() *Report
 	for n := 1; n <= 5; n++ {
 		for i, edges := range SmallGraphs(n) {
-			if n < 5 || *flagAll || i%24 == 0 {
+			if *flagAll || n < 5 && !racing || i%24 == 0 {
 				games = append(games, func() *Report { return SimulateSmall(n, edges, uint64(n*1000+i)) })
 			}
 		}
@@ -154,7 +166,7 @@ func playAll(games []func() *Report) []*Report {
 // TestSameSeedSameEffects plays seeds twice and compares all that every machine
 // ever wanted (I16).
 func TestSameSeedSameEffects(t *testing.T) {
-	for _, seed := range []uint64{2, 3, 8, 13} {
+	for _, seed := range []uint64{2, 3, 8, 13}[:seedsOf(4)] {
 		p := PlanOf(seed, 8)
 		p.World.DeepHash, p.Churn = true, 30*time.Second
 		a, b := Simulate(p), Simulate(p)
@@ -173,6 +185,9 @@ func TestSameSeedSameEffects(t *testing.T) {
 //	go test ./internal/sim -run TestThousandRouters -routers=1000 -timeout=30m -v
 func TestThousandRouters(t *testing.T) {
 	p := PlanOf(1, routers(60))
+	if racing {
+		p = PlanOf(1, 12)
+	}
 	p.World.Wire, p.Skew, p.Shape, p.Repairs = false, 2*time.Second, Random, 5
 	p.Services, p.Groups, p.Churn, p.Crashes = p.Routers/2, p.Routers/4, 60*time.Second, true
 	r := Simulate(p)
