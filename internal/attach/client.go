@@ -119,6 +119,8 @@ func (c *Client) LinkUp(now int64, ev machine.LinkUp) {
 	c.attach(now, h)
 }
 
+// homeOf finds what is known of a home. Homes are few, at most 4 where they are
+// configured, so a list serves as a table in the order of preference.
 func (c *Client) homeOf(a identity.Address) *home {
 	for _, h := range c.homes {
 		if h.address == a {
@@ -191,6 +193,7 @@ func (c *Client) planFor(now int64, h *home) *plan {
 	return p
 }
 
+// sign asks for a signature and notes how to go on.
 func (c *Client) sign(label identity.Label, body []byte, then func(now int64, sig identity.Signature)) {
 	c.signs[c.desk.Sign(machine.OwnerClient, label, body)] = then
 }
@@ -256,6 +259,8 @@ func (c *Client) onAttached(now int64, u *uplink, f *wire.Attached) {
 	if c.observer != nil {
 		c.observer.Attached(now, h.address, wire.OK)
 	}
+	// All of them at every attach, though a known box needs only what changed: a
+	// subscription that a broken link kept from the home is caught by it.
 	for _, w := range c.wants.All() {
 		c.subscribe(now, h, w)
 	}
@@ -304,6 +309,7 @@ func (c *Client) Deadline() int64 {
 	return at
 }
 
+// earlier returns the earlier of two deadlines, of which 0 is none.
 func earlier(a, b int64) int64 {
 	if a == 0 || b != 0 && b < a {
 		return b

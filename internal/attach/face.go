@@ -62,10 +62,13 @@ type fifo[T any] struct {
 	head int
 }
 
+// len returns how many wait.
 func (q *fifo[T]) len() int { return len(q.list) - q.head }
 
+// push puts x at the end.
 func (q *fifo[T]) push(x T) { q.list = append(q.list, x) }
 
+// peek returns the first without taking it out.
 func (q *fifo[T]) peek() (x T, ok bool) {
 	if q.len() == 0 {
 		return x, false
@@ -93,6 +96,7 @@ func (q *fifo[T]) pop() (x T, ok bool) {
 	return x, true
 }
 
+// clear takes out all and gives the room back.
 func (q *fifo[T]) clear() { q.list, q.head = nil, 0 }
 
 // given remembers the ids of what was delivered, the last 2^18 of them: longer
@@ -102,6 +106,7 @@ type given struct {
 	order fifo[envelope.ID]
 }
 
+// newGiven returns a memory of nothing.
 func newGiven() given { return given{known: make(map[envelope.ID]struct{})} }
 
 // add reports whether id is new.

@@ -34,11 +34,14 @@ func (h *Home) Verdict(now int64, v gate.Verdict) {
 	}
 }
 
+// refusePublish tells a publisher and the operator why an envelope was refused.
 func (h *Home) refusePublish(link machine.LinkID, id envelope.ID, code wire.Code, after uint64, text string) {
 	h.desk.Do(machine.Report{Event: machine.PublishRefused, Link: link, Code: code, ID: id, Text: text})
 	h.published(link, id, code, after)
 }
 
+// published answers a publisher, if its link is still there. If not, it publishes
+// again, and the id tells that it is known.
 func (h *Home) published(link machine.LinkID, id envelope.ID, code wire.Code, after uint64) {
 	if _, ok := h.sessions[link]; ok {
 		h.desk.Send(link, machine.Control, &wire.Published{ID: id, Code: code, RetryAfter: after})
@@ -48,6 +51,8 @@ func (h *Home) published(link machine.LinkID, id envelope.ID, code wire.Code, af
 // accepted hands an envelope upstream. The taking is noted first: the answer may
 // come within the call.
 func (h *Home) accepted(now int64, v gate.Verdict) {
+	// A recheck was asked for because nothing is held any more: it goes into custody
+	// again, but not through the network.
 	t := h.taking(v.Case)
 	t.a, t.isNew = v.Admitted, !v.Case.Recheck
 	if v.Case.Recheck {
@@ -141,6 +146,8 @@ func (h *Home) serve(now int64, a gate.Admitted, r Receipt, edges []*client) {
 		h.done(now, r)
 		return
 	}
+	// The gate knows ids for 15 minutes; a replay that comes later ends here, before
+	// it gets a number (F4).
 	if !h.given.add(e.ID) {
 		h.desk.Do(machine.Report{Event: machine.DuplicateDropped, ID: e.ID})
 		h.done(now, r)
@@ -186,7 +193,7 @@ func (h *Home) spread(now int64, e *envelope.Envelope, r Receipt) {
 	for _, sub := range h.members(e.Target) {
 		c := sub.client
 		switch {
-		case has(edges, c):
+		case has(edges, c): // its services have it (H2)
 		case e.Flags&envelope.Live != 0 || sub.mode == wire.WhileLinked:
 			h.sendLive(c.session, e)
 		default:
@@ -204,6 +211,8 @@ func (h *Home) spread(now int64, e *envelope.Envelope, r Receipt) {
 	h.store(b)
 }
 
+// members are who subscribed to a target; nobody changes the list while it is
+// served.
 func (h *Home) members(t envelope.Target) []*subscription {
 	if a, ok := h.audiences[t]; ok {
 		return a.members
@@ -211,6 +220,7 @@ func (h *Home) members(t envelope.Target) []*subscription {
 	return nil
 }
 
+// has reports whether c is in a list, which is short: the edges of one envelope.
 func has(list []*client, c *client) bool {
 	for _, x := range list {
 		if x == c {

@@ -114,6 +114,8 @@ func (h *Home) Frame(now int64, link machine.LinkID, f wire.Frame) {
 	}
 }
 
+// enqueue keeps a frame until the verification before it is answered. The bound is
+// above what an honest client sends at once, so who passes it is cut off.
 func (h *Home) enqueue(s *session, f wire.Frame) {
 	if s.queue.len() >= queueFrames || s.queued+f.Weight() > queueBytes {
 		h.refuse(s, wire.Rate, "too much was sent before an attach or subscribe was answered")
@@ -135,6 +137,7 @@ func (h *Home) resume(now int64, s *session) {
 	}
 }
 
+// handle holds a frame against the state of its session, then dispatches it.
 func (h *Home) handle(now int64, s *session, fr wire.Frame) {
 	f, isAttach := fr.(*wire.Attach)
 	if isAttach != (s.state == fresh) { // spec §5.1
@@ -321,6 +324,7 @@ type audience struct {
 	grant   *wire.Grant     // the one with the latest end that upstream was told of
 }
 
+// remove keeps the order of the others: they are served in it.
 func (a *audience) remove(sub *subscription) {
 	if i := slices.Index(a.members, sub); i >= 0 {
 		a.members = slices.Delete(a.members, i, i+1)

@@ -50,6 +50,7 @@ func (c *Client) admitNumber(now int64, u *uplink, number uint64) (uint64, bool)
 	return t.base + number, true
 }
 
+// receipt names a number to whoever takes the envelope; live ones need none.
 func receipt(h *home, n uint64) Receipt {
 	if n == 0 {
 		return Receipt{}
@@ -95,6 +96,8 @@ func (c *Client) refused(now int64, h *home, v gate.Verdict) {
 	}
 }
 
+// judgeAgain asks the gate once more. The number stays pending meanwhile, so the
+// home's window holds.
 func (c *Client) judgeAgain(now int64, t task) {
 	c.Verdict(now, c.gate.Submit(now, t.deal))
 }

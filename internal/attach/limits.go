@@ -118,6 +118,7 @@ const (
 	holesKept = 1024
 )
 
+// filled puts the defaults where nothing is set.
 func (l Limits) filled() Limits {
 	l.Clients = or(l.Clients, ClientsMax)
 	l.Subscriptions = or(l.Subscriptions, SubscriptionsMax)
@@ -127,6 +128,7 @@ func (l Limits) filled() Limits {
 	return l
 }
 
+// filled puts the defaults where nothing is set.
 func (l ClientLimits) filled() ClientLimits {
 	l.OutboxEnvelopes = or(l.OutboxEnvelopes, OutboxEnvelopesMax)
 	l.OutboxBytes = or(l.OutboxBytes, OutboxBytesMax)

@@ -37,8 +37,11 @@ type lane struct {
 // window counts what is sent and not acknowledged.
 type window struct{ count, bytes int }
 
+// add counts one entry in (sign 1) or out (-1).
 func (w *window) add(sign, bytes int) { w.count, w.bytes = w.count+sign, w.bytes+sign*bytes }
 
+// room reports whether one more may go. The last may pass the bound in bytes: else
+// an envelope larger than a window would never go.
 func (w window) room(count, bytes int) bool { return w.count < count && w.bytes < bytes }
 
 // entry is one number of a mailbox: an envelope, or a gap in its place.
@@ -71,6 +74,7 @@ type place struct {
 	entry  *entry
 }
 
+// newMailbox returns an empty mailbox; its first number is 1.
 func newMailbox() mailbox {
 	return mailbox{mail: make(map[uint64]*entry), lanes: make(map[envelope.Target]*lane)}
 }
@@ -83,10 +87,13 @@ const (
 	outboxTable = 'o'
 )
 
+// letterKey is the key of an envelope, which is stored once for all mailboxes.
 func letterKey(id envelope.ID) []byte {
 	return append(append(make([]byte, 0, 1+len(id)), letterTable), id[:]...)
 }
 
+// mailKey is the key of a number of a client's mailbox. Keys of one mailbox sort by
+// number, so a range of them is read in the order of delivery.
 func mailKey(c *client, n uint64) []byte {
 	key := append(make([]byte, 0, 1+identity.AddressSize+8), mailTable)
 	return numbered(c.address.AppendTo(key), n)
@@ -127,6 +134,8 @@ func (m *mailbox) put(t envelope.Target, e *entry) {
 	}
 }
 
+// expires notes that something must be looked at then. The note may be too early,
+// since it is not taken back when its entry goes; then the look finds nothing.
 func (m *mailbox) expires(at int64) {
 	if m.expiry == 0 || at < m.expiry {
 		m.expiry = at
@@ -185,7 +194,7 @@ func (m *mailbox) rewind() {
 			queued[p] = true
 		}
 		l.woken = false
-		if e.sent || queued[e] { // what is neither is not stored yet
+		if e.sent || queued[e] { // what is neither is not stored yet; Stored queues it
 			m.land(e)
 			m.unsent.push(e)
 		}
@@ -276,6 +285,7 @@ func (h *Home) replace(c *client, e *entry, why wire.Why) {
 	h.desk.Do(machine.Store{Rows: []machine.Row{mailRow(c, e)}})
 }
 
+// gapOf is a gap in the place of one envelope.
 func gapOf(e *envelope.Envelope, why wire.Why) *wire.Gap {
 	return &wire.Gap{Target: e.Target, FromTime: e.Time, ToTime: e.Time, Count: uint64(e.Count), Why: why}
 }
@@ -350,6 +360,8 @@ func (h *Home) onDelivered(now int64, s *session, f *wire.Delivered) {
 func (h *Home) acknowledge(c *client, n uint64, also []wire.Range) int {
 	var keys [][]byte
 	before := len(c.mail)
+	// From the oldest on: numbers that are gone already cost nothing, however far
+	// a client counts.
 	for c.oldest != nil && c.oldest.n <= n {
 		keys = h.take(c, c.oldest, keys)
 	}
@@ -407,6 +419,8 @@ func (h *Home) send(now int64, c *client, e *entry) {
 	if e.gone {
 		return // it joined a gap that waits
 	}
+	// From here on the entry is in flight: a gap takes in nothing more, since the
+	// client may have it already.
 	c.fly(e)
 	if e.gap != nil {
 		g := *e.gap // later ones of this lane make a gap of their own
@@ -421,6 +435,8 @@ func (h *Home) send(now int64, c *client, e *entry) {
 // deliverHead is what a deliver frame adds to its envelope at most.
 const deliverHead = 16
 
+// bulk sends a frame that waits behind others of its kind, gaps as well: they must
+// not overtake the mail before them.
 func (h *Home) bulk(s *session, f wire.Frame) {
 	s.backlog += f.Weight()
 	h.desk.Send(s.link, machine.Bulk, f)
@@ -440,7 +456,7 @@ func (h *Home) Stored(now int64, t machine.Token, err error) {
 		return
 	}
 	h.done(now, b.receipt)
-	for _, p := range b.entries {
+	for _, p := range b.entries { // in the order of subscriptions
 		if !p.entry.gone {
 			p.client.unsent.push(p.entry)
 			h.pump(now, p.client)

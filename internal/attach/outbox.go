@@ -49,6 +49,7 @@ func (h *halt) hold(p *parcel) {
 	h.waiting = slices.Insert(h.waiting, i, p)
 }
 
+// newOutbox returns an empty outbox.
 func newOutbox() outbox {
 	return outbox{
 		byID:   make(map[envelope.ID]*parcel),
@@ -58,6 +59,8 @@ func newOutbox() outbox {
 	}
 }
 
+// outboxKey is the key of a parcel's row; rows sort by turn, so a restart would find
+// them in the order in which they were published.
 func outboxKey(p *parcel) []byte { return numbered([]byte{outboxTable}, p.turn) }
 
 // Publish sends what this process made and signed itself. It stays in the outbox
@@ -136,11 +139,14 @@ func (c *Client) Stored(now int64, t machine.Token, err error) {
 	c.flush(now)
 }
 
+// fits reports whether the outbox has room. What was taken is never given up for
+// what comes (spec §9.2).
 func (c *Client) fits(e *envelope.Envelope) bool {
 	l := &c.cfg.Limits
 	return len(c.outbox.byID) < l.OutboxEnvelopes && c.outbox.bytes+len(e.Raw) <= l.OutboxBytes
 }
 
+// keep puts an envelope at the end of the outbox.
 func (c *Client) keep(now int64, e *envelope.Envelope) *parcel {
 	o := &c.outbox
 	o.turn++
@@ -154,6 +160,7 @@ func (c *Client) keep(now int64, e *envelope.Envelope) *parcel {
 	return p
 }
 
+// remove takes out a parcel, and its row if it has one. Queues that hold it skip it.
 func (c *Client) remove(p *parcel) {
 	o := &c.outbox
 	c.land(p)
@@ -166,6 +173,7 @@ func (c *Client) remove(p *parcel) {
 	}
 }
 
+// land takes a parcel out of the window.
 func (c *Client) land(p *parcel) {
 	if p.sent {
 		p.sent = false

@@ -224,6 +224,7 @@ func (s *Sequencer) forgetIdle(now int64) {
 	}
 }
 
+// drop forgets a stream. Its place in ages is taken out when its turn comes.
 func (s *Sequencer) drop(st *stream) {
 	st.gone = true
 	delete(s.streams, st.key)

@@ -85,6 +85,8 @@ func (h *Home) onAttach(now int64, s *session, f *wire.Attach) {
 	}
 }
 
+// attachVerified goes on with an attach whose signature was checked. The document is
+// judged again: two links of one client may have been verified side by side.
 func (h *Home) attachVerified(now int64, s *session, f *wire.Attach, holds bool) {
 	switch {
 	case !holds:
@@ -141,6 +143,8 @@ func (h *Home) open(now int64, s *session, f *wire.Attach) {
 	h.pump(now, c)
 }
 
+// newBox names a mailbox by chance, so that a home which forgot everything does not
+// seem to go on with the old numbers.
 func (h *Home) newBox() (b wire.Box) {
 	n := h.random.Uint64()
 	for i := range b {
@@ -262,6 +266,7 @@ func (h *Home) grantFits(now int64, s *session, f *wire.Subscribe) bool {
 	return g.Router == router && end >= now && end <= now+wire.GrantLifeMax+clockSkew
 }
 
+// grantVerified goes on with a subscribe whose grant was checked.
 func (h *Home) grantVerified(now int64, s *session, f *wire.Subscribe, holds bool) {
 	if !holds {
 		h.gate.Charge(now, s.link, wire.BadSignature, "the signature of a grant does not hold")
@@ -272,6 +277,7 @@ func (h *Home) grantVerified(now int64, s *session, f *wire.Subscribe, holds boo
 	h.subscribe(now, s, f)
 }
 
+// answer answers a subscribe or unsubscribe.
 func (h *Home) answer(s *session, ref uint64, code wire.Code) {
 	h.desk.Send(s.link, machine.Control, &wire.Subscribed{Ref: ref, Code: code})
 }
@@ -317,6 +323,9 @@ func (h *Home) onUnsubscribe(now int64, s *session, f *wire.Unsubscribe) {
 	h.pump(now, s.client)
 }
 
+// unsubscribe takes a subscription out of its audience. With the last one upstream
+// hears of it, and the streams of the target are forgotten: whoever subscribes later
+// must not wait for what nobody wanted meanwhile.
 func (h *Home) unsubscribe(now int64, sub *subscription) {
 	sub.client.subs.Delete(sub.target)
 	a := h.audiences[sub.target]

@@ -17,6 +17,7 @@ type tally struct {
 	fresh   []uint64            // done since the last frames
 }
 
+// newTally returns the tally of a mailbox of which nothing came yet.
 func newTally() tally { return tally{pending: make(map[uint64]struct{})} }
 
 // restart begins with the numbers of another mailbox. What is still on its way
@@ -36,6 +37,7 @@ func (t *tally) has(n uint64) bool {
 	return i < len(t.above) && t.above[i].First <= n
 }
 
+// isPending reports whether n was delivered and is not done, and notes that it came.
 func (t *tally) isPending(n uint64) bool {
 	t.top = max(t.top, n)
 	_, ok := t.pending[n]

@@ -27,6 +27,8 @@ func (c *Client) Watch(now int64, t envelope.Target, grant *wire.Grant) {
 	c.want(now, t, grant, wire.WhileLinked)
 }
 
+// want notes a subscription and says it to all homes that are attached. Saying it
+// again is harmless and renews the grant.
 func (c *Client) want(now int64, t envelope.Target, grant *wire.Grant, mode wire.Mode) {
 	w, ok := c.wants.Get(t)
 	if !ok {
@@ -74,6 +76,7 @@ func (c *Client) subscribe(now int64, h *home, w *want) {
 	c.desk.Send(h.up.link, machine.Control, f)
 }
 
+// isOwn reports whether t is our own address, for which grants are ours to sign.
 func (c *Client) isOwn(t envelope.Target) bool {
 	return t == envelope.Target{Kind: envelope.Address, To: c.cfg.Self}
 }
@@ -133,6 +136,7 @@ func (c *Client) onSubscribed(now int64, u *uplink, f *wire.Subscribed) {
 	}
 }
 
+// subscribeAgain repeats what was refused for now, if it is still wanted.
 func (c *Client) subscribeAgain(now int64, t task) {
 	if w, ok := c.wants.Get(t.target); ok && t.home.up != nil && t.home.up.attached {
 		c.subscribe(now, t.home, w)
