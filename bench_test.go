@@ -14,34 +14,49 @@ import (
 func BenchmarkStream(b *testing.B) {
 	for _, size := range []int{16, 1024} {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
-			r := upsycletest.NewRouter(b)
-			club := upsycletest.Key(b, "club")
-			sub, err := r.Dial(b).Listen(b.Context(), club.Address())
-			if err != nil {
-				b.Fatal(err)
-			}
-			writer := r.Dial(b)
-			payload := make([]byte, size)
 			b.ReportAllocs()
 			b.SetBytes(int64(size))
-			b.ResetTimer()
-			go func() {
-				_, err := writer.PublishAll(context.Background(), upsycle.GroupKey(club), repeat(payload, b.N))
-				if err != nil && err != upsycle.ErrClosed {
-					b.Error(err)
-				}
-			}()
-			n := 0
-			for item, err := range sub.Items(b.Context()) {
-				if err != nil || item.Gap != nil {
-					b.Fatalf("%v %v", err, item.Gap)
-				}
-				if n++; n == b.N {
-					break
-				}
+			for left := b.N; left > 0; left -= chunk {
+				stream(b, make([]byte, size), min(left, chunk))
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "items/s")
 		})
+	}
+}
+
+// chunk is how many items one router takes: it keeps what it has taken until that
+// expires, and is full some time.
+const chunk = 100_000
+
+func stream(b *testing.B, payload []byte, items int) {
+	b.StopTimer()
+	tb, done := upsycletest.Example()
+	defer done()
+	r := upsycletest.NewRouter(tb)
+	club := upsycletest.Key(tb, "club")
+	sub, err := r.Dial(tb).Listen(b.Context(), club.Address())
+	if err != nil {
+		b.Fatal(err)
+	}
+	writer := r.Dial(tb)
+	b.StartTimer()
+	defer b.StopTimer()
+	published := make(chan error, 1)
+	go func() {
+		_, err := writer.PublishAll(context.Background(), upsycle.GroupKey(club), repeat(payload, items))
+		published <- err
+	}()
+	n := 0
+	for item, err := range sub.Items(b.Context()) {
+		if err != nil || item.Gap != nil {
+			b.Fatalf("%v %v", err, item.Gap)
+		}
+		if n++; n == items {
+			break
+		}
+	}
+	if err := <-published; err != nil {
+		b.Fatal(err)
 	}
 }
 

@@ -37,6 +37,7 @@ type Conn struct {
 	recv   *receiver
 	events *notifier
 	first  chan error // capacity 1: what became of the first dial
+	later  bool       // the router puts messages off; belongs to the machine's goroutine
 
 	stopLoop context.CancelFunc
 	stopPub  chan struct{}

@@ -18,6 +18,7 @@ type outlet interface {
 	attachedTo(router identity.Address)
 	attachRefused(code wire.Code)
 	subscribed(t envelope.Target, code wire.Code)
+	putOff(id envelope.ID, code wire.Code) // to be tried again
 	taken(id envelope.ID, code wire.Code, retryAfter uint64)
 	deliver(e *envelope.Envelope, r attach.Receipt, late bool)
 	gap(g wire.Gap, r attach.Receipt)
@@ -136,6 +137,9 @@ func (e *end) frameIn(now int64, ev machine.FrameIn) {
 	if _, unknown := ev.Frame.(*wire.Unknown); unknown || ev.Frame.Type() >= 32 {
 		e.desk.Count(machine.UnknownFrame, ev.Link)
 		return
+	}
+	if p, ok := ev.Frame.(*wire.Published); ok && p.Code.Retry() {
+		e.out.putOff(p.ID, p.Code) // the client tries again and tells nobody
 	}
 	e.client.Frame(now, ev.Link, ev.Frame)
 }

@@ -40,6 +40,7 @@ func (b *bench) attachRefused(code wire.Code)       { b.say("refused: %v", code)
 func (b *bench) subscribed(t envelope.Target, code wire.Code) {
 	b.say("subscribed %v: %v", t.Kind, code)
 }
+func (b *bench) putOff(id envelope.ID, code wire.Code) { b.say("put off: %v", code) }
 func (b *bench) taken(id envelope.ID, code wire.Code, after uint64) {
 	b.say("taken: %v", code)
 }
@@ -256,7 +257,7 @@ func TestEndPublishRetried(t *testing.T) {
 	b.step(machine.Command{Call: publishCall{e}})
 	b.told, b.sent = nil, nil
 	b.frame(&wire.Published{ID: e.ID, Code: wire.StorageFull, RetryAfter: 1000})
-	b.wantTold("try later")
+	b.wantTold("try later", "put off: storage full")
 	b.pass(time.Minute)
 	if _, ok := sentOf[*wire.Publish](b); !ok {
 		t.Fatal("not tried again")

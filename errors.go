@@ -118,3 +118,20 @@ func (e *DialError) Unwrap() error { return e.cause }
 // tooLarge is the refusal of a payload that no envelope could hold. The router is
 // not asked.
 func tooLarge() error { return &Refused{Code: wire.TooLarge, Items: 1} }
+
+// A waitError is a context's error while the router was asking to try later.
+type waitError struct {
+	err  error
+	code Code
+}
+
+// Error returns one sentence.
+func (e *waitError) Error() string {
+	return fmt.Sprintf("%v while the router asked to try later: %s", e.err, e.code.Sentence())
+}
+
+// Hint says what to do about it.
+func (e *waitError) Hint() string { return e.code.Hint() }
+
+// Unwrap returns the context's error.
+func (e *waitError) Unwrap() error { return e.err }

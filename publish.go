@@ -60,7 +60,7 @@ func termsOf(opts []PublishOption) terms {
 // error when ctx ended first (the message may still be delivered), ErrReadOnly,
 // ErrClosed or ErrSuperseded. While there is no link to the router, or the router
 // asks to try again later, Publish waits: give it a ctx with a deadline where that
-// is not wanted. Payloads are not encrypted in this version.
+// is not wanted; the error then says why the router put the message off. Payloads are not encrypted in this version.
 func (c *Conn) Publish(ctx context.Context, group Group, payload []byte, opts ...PublishOption) error {
 	if !group.CanPublish() {
 		return ErrReadOnly

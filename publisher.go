@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"upsycle/identity"
@@ -79,6 +80,8 @@ type batch struct {
 	ends  []int  // where each ends
 	size  int    // of the encoded body
 	wired int    // bytes of the envelope
+
+	later atomic.Uint64 // the code with which the router last put it off; 0: none
 
 	done chan struct{} // closed with err set
 	err  error
@@ -294,8 +297,16 @@ func (b *batch) items() [][]byte {
 	return items
 }
 
-// taken is the router's answer. A code that asks for another try changes nothing:
-// the machine tries again.
+// putOff notes that the router asks to try later, which the machine does.
+func (p *publisher) putOff(id ID, code wire.Code) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b := p.under[id]; b != nil {
+		b.later.Store(uint64(code))
+	}
+}
+
+// taken is the router's answer, which is final.
 func (p *publisher) taken(id ID, code wire.Code, retryAfter uint64) {
 	if code == wire.OK {
 		p.finish(id, nil)
@@ -392,7 +403,8 @@ func (p *publisher) shut(why error) {
 	}
 }
 
-// wait returns what became of the batch, or ctx's error.
+// wait returns what became of the batch, or ctx's error, with what the router said
+// last if it put the batch off.
 func (b *batch) wait(ctx context.Context) error {
 	select {
 	case <-b.done:
@@ -403,8 +415,11 @@ func (b *batch) wait(ctx context.Context) error {
 	case <-b.done:
 		return b.err
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	if code := wire.Code(b.later.Load()); code != wire.OK {
+		return &waitError{ctx.Err(), code}
+	}
+	return ctx.Err()
 }
 
 func (b *batch) isDone() bool {

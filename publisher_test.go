@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -253,6 +254,27 @@ func TestPublisherRefused(t *testing.T) {
 		t.Error("the stream of the refused envelope goes on")
 	}
 	d.taken(e.ID, wire.OK, 0) // an answer that comes twice changes nothing
+}
+
+// Who stops waiting hears why the router put the message off.
+func TestPublisherPutOff(t *testing.T) {
+	d := newPubDesk(t, 1)
+	b := d.put(t, groupLane(GroupKey(testKey(1))), "a")
+	e := <-d.out
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.wait(ctx); err != context.Canceled {
+		t.Errorf("before: %v", err)
+	}
+	d.putOff(e.ID, wire.StorageFull)
+	err := b.wait(ctx)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "storage is full") || Hint(err) == "" {
+		t.Errorf("after: %v (hint: %s)", err, Hint(err))
+	}
+	d.taken(e.ID, wire.OK, 0)
+	if err := b.wait(ctx); err != nil {
+		t.Errorf("in the end: %v", err)
+	}
 }
 
 func TestPublisherSizes(t *testing.T) {

@@ -90,7 +90,18 @@ func (c *Conn) attachRefused(code wire.Code) {
 	c.firstIs(&DialError{Code: code, text: code.Sentence(), hint: code.Hint()})
 }
 
+// putOff is told by the machine that the router has no room now. It is logged once
+// for each time that this begins.
+func (c *Conn) putOff(id envelope.ID, code wire.Code) {
+	c.pub.putOff(id, code)
+	if !c.later {
+		c.later = true
+		c.log.Warn("the router asks to try later", "why", code.Sentence(), "hint", code.Hint())
+	}
+}
+
 func (c *Conn) taken(id envelope.ID, code wire.Code, retryAfter uint64) {
+	c.later = false
 	c.pub.taken(id, code, retryAfter)
 }
 
