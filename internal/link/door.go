@@ -16,6 +16,8 @@ type door struct {
 	mu      sync.Mutex
 	inside  int
 	sources map[string]int
+	turns   map[string]*rate.Limiter // of sources that came a short while ago
+	before  map[string]*rate.Limiter // the generation before
 	limits  Limits
 	pace    *rate.Limiter
 	log     *rate.Limiter // strangers must not fill the log
@@ -23,7 +25,7 @@ type door struct {
 
 func newDoor(limits Limits) *door {
 	return &door{
-		sources: make(map[string]int), limits: limits,
+		sources: make(map[string]int), turns: make(map[string]*rate.Limiter), limits: limits,
 		pace: rate.NewLimiter(rate.Limit(limits.AcceptsPerSecond), limits.AcceptsPerSecond),
 		log:  rate.NewLimiter(1, 10),
 	}
@@ -34,7 +36,7 @@ func newDoor(limits Limits) *door {
 func (d *door) enter(source string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.inside >= d.limits.Handshakes || source != "" && d.sources[source] >= d.limits.HandshakesPerSource {
+	if d.inside >= d.limits.Handshakes || source != "" && (d.sources[source] >= d.limits.HandshakesPerSource || !d.turn(source)) {
 		return false
 	}
 	d.inside++
@@ -42,6 +44,23 @@ func (d *door) enter(source string) bool {
 		d.sources[source]++
 	}
 	return true
+}
+
+// turn takes one of a source's own turns, if it has one left: half of the pace of
+// all. Else who connects and hangs up, again and again, would take every turn of
+// await, and all others would wait behind it.
+func (d *door) turn(source string) bool {
+	l := d.turns[source]
+	if l == nil {
+		if l = d.before[source]; l == nil {
+			l = rate.NewLimiter(rate.Limit(d.limits.AcceptsPerSecond)/2, d.limits.AcceptsPerSecond)
+		}
+		if len(d.turns) >= turnsMax {
+			d.before, d.turns = d.turns, make(map[string]*rate.Limiter)
+		}
+		d.turns[source] = l
+	}
+	return l.Allow()
 }
 
 // leave takes back what enter counted.

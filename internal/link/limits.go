@@ -14,6 +14,7 @@ const (
 	handshakeTime  = 10 * time.Second
 	handshakeBytes = 16 << 10
 	helloTime      = 5 * time.Second
+	turnsMax       = 4096 // sources whose pace is remembered, twice: a second of more sources than that is no one source's flood
 	helloLimit     = wire.FrameMaxHello
 
 	// Clocks further apart than this make expiry meaningless (spec §3.3).
