@@ -23,11 +23,13 @@ import (
 //	service s at A               a service, attached to a router
 //	subscribe s g                to a group; to an address as @t or @A
 //	unsubscribe s g
-//	publish s g "x"              under the group's key; publish s g "x" cert: with a certificate
+//	publish s g "x"              under the group's key; publish s g "x" cert: with a
+//	                             certificate; publish s g "x" live: never stored
 //	send s @t "x"                to an address
 //	forge s g "x"                with a signature that does not hold
 //	run 10s
-//	cut A B · heal A B · crash A · boot A · skew A 2m (before it boots)
+//	cut A B · heal A B · crash A · boot A
+//	skew A 2m · later A          before the first run: a wrong clock; A boots only when told
 //	expect s "x" "y"             what arrived at s since the last expect, in order; expect s nothing
 //	refused s "x" CODE           that the publish of x was refused, with a code's name
 //	trace data interest …        which frames are shown from now on; trace nothing
@@ -40,6 +42,7 @@ type Script struct {
 	booted bool
 	read   map[*Service]int // arrivals that an expect has seen
 	bodies map[string]envelope.ID
+	later  map[*Node]bool
 	mail   map[*Node][]string // for routers themselves
 }
 
@@ -47,7 +50,7 @@ type Script struct {
 // command that fails.
 func Play(text string, cfg Config) (string, error) {
 	s := &Script{net: NewNetwork(cfg), trace: map[string]bool{}, read: map[*Service]int{},
-		bodies: map[string]envelope.ID{}, mail: map[*Node][]string{}}
+		bodies: map[string]envelope.ID{}, later: map[*Node]bool{}, mail: map[*Node][]string{}}
 	s.net.Watch(s)
 	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
 		if strings.HasPrefix(line, "|") {
@@ -128,7 +131,7 @@ func (s *Script) command(line string) error {
 		return err
 	}
 	switch w[0] {
-	case "routers", "roots", "edge", "link", "service", "skew":
+	case "routers", "roots", "edge", "link", "service", "skew", "later":
 		return s.build(w)
 	case "subscribe", "unsubscribe", "publish", "send", "forge":
 		return s.talk(w)
@@ -182,6 +185,10 @@ func (s *Script) build(w []string) error {
 			return err
 		}
 		n.Skew, err = time.ParseDuration(w[2])
+		return err
+	case len(w) == 2 && w[0] == "later":
+		n, err := s.node(w[1])
+		s.later[n] = err == nil
 		return err
 	case len(w) >= 4 && w[0] == "edge":
 		homes := make([]*Node, 0, 2)
@@ -286,7 +293,9 @@ func (s *Script) run(w []string) error {
 	if !s.booted {
 		s.booted = true
 		for _, n := range s.net.nodes {
-			n.Boot()
+			if !s.later[n] {
+				n.Boot()
+			}
 		}
 	}
 	s.net.Run(d)
@@ -316,8 +325,10 @@ func (s *Script) talk(w []string) error {
 	how := Plainly
 	if w[0] == "forge" {
 		how = Forgery
-	} else if len(w) > 4 && w[4] == "cert" {
-		how = Certified
+	} else if len(w) > 4 {
+		if how = map[string]How{"cert": Certified, "live": Fleeting}[w[4]]; how == Plainly {
+			return fmt.Errorf("cert or live?")
+		}
 	}
 	s.bodies[w[3]] = v.Publish(t, w[3], how).ID
 	return nil
