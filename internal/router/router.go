@@ -298,13 +298,13 @@ func (r *Router) Deadline() time.Time {
 		return time.UnixMilli(0)
 	}
 	at := r.home.Deadline()
-	others := []int64{r.gate.Deadline()}
+	var above int64
 	if r.client != nil {
-		others = append(others, r.client.Deadline())
+		above = r.client.Deadline()
 	} else {
-		others = append(others, r.backbone.Deadline())
+		above = r.backbone.Deadline()
 	}
-	for _, o := range others {
+	for _, o := range [...]int64{r.gate.Deadline(), above} {
 		if o != 0 && (at == 0 || o < at) {
 			at = o
 		}
