@@ -62,22 +62,34 @@ type Passed struct {
 
 type stream struct {
 	key   envelope.Stream
-	next  uint64       // the number that is expected
-	joins bool         // nothing passed yet: the first of held will be the start
-	holes []wire.Range // numbers below next that did not pass
-	held  []waiting    // ascending by number
-	bytes int          // of held
-	since int64        // not after the arrival of any in held
-	armed bool         // a note in due exists
-	last  uint64       // time of the last that passed in order
+	next  uint64         // the number that is expected
+	joins bool           // nothing passed yet: the first of held will be the start
+	holes []wire.Range   // numbers below next that did not pass
+	held  []*waiting     // ascending by number
+	came  fifo[*waiting] // held, in the order in which they came, and some that passed
+	bytes int            // of held
+	armed bool           // a note in due exists
+	last  uint64         // time of the last that passed in order
 	used  int64
 	gone  bool
 }
 
 type waiting struct {
-	a  gate.Admitted
+	a  gate.Admitted // zero: passed
 	r  Receipt
 	at int64
+}
+
+// oldest returns when the first of what is held came; something is held. Each
+// entry of came is looked at once, so that many holes cost no more than their
+// number.
+func (st *stream) oldest() int64 {
+	for {
+		if w, _ := st.came.peek(); !w.a.IsZero() {
+			return w.at
+		}
+		st.came.pop()
+	}
 }
 
 // targetStreams are the streams of one target, and how many items of it were
@@ -120,12 +132,12 @@ func (s *Sequencer) Put(now int64, a gate.Admitted, r Receipt, out []Passed) []P
 	case e.First <= st.next:
 		return s.release(st, append(out, st.pass(a, r)))
 	case st.joins:
-		return s.hold(now, st, waiting{a, r, now}, out)
+		return s.hold(st, &waiting{a, r, now}, out)
 	case e.Flags&envelope.Live != 0 || e.First-st.next <= s.targets[st.key.Target].excused:
 		out = s.skip(st, e.First, e.Time, out)
 		return s.release(st, append(out, st.pass(a, r)))
 	}
-	return s.hold(now, st, waiting{a, r, now}, out)
+	return s.hold(st, &waiting{a, r, now}, out)
 }
 
 // Excuse says that count items of a target are known to be missing, because a
@@ -158,16 +170,8 @@ func (s *Sequencer) Forget(t envelope.Target, out []Passed) []Passed {
 func (s *Sequencer) Tick(now int64, out []Passed) []Passed {
 	for st, ok := s.due.Pop(now); ok; st, ok = s.due.Pop(now) {
 		st.armed = false
-		if len(st.held) == 0 {
-			continue
-		}
-		st.since = st.held[0].at
-		for _, w := range st.held[1:] {
-			st.since = min(st.since, w.at)
-		}
-		if wait := s.wait(st); now-st.since >= wait {
+		for len(st.held) > 0 && now-st.oldest() >= s.wait(st) {
 			out = s.giveUp(st, out)
-			st.since = now - s.wait(st) // look again at once
 		}
 		s.arm(st)
 	}
@@ -238,9 +242,9 @@ func (s *Sequencer) drop(st *stream) {
 }
 
 // hold lets w wait. Two of one number: the first stays.
-func (s *Sequencer) hold(now int64, st *stream, w waiting, out []Passed) []Passed {
+func (s *Sequencer) hold(st *stream, w *waiting, out []Passed) []Passed {
 	e := w.a.Envelope()
-	i, found := slices.BinarySearchFunc(st.held, e.First, func(w waiting, first uint64) int {
+	i, found := slices.BinarySearchFunc(st.held, e.First, func(w *waiting, first uint64) int {
 		switch have := w.a.Envelope().First; {
 		case have < first:
 			return -1
@@ -252,10 +256,8 @@ func (s *Sequencer) hold(now int64, st *stream, w waiting, out []Passed) []Passe
 	if found {
 		return append(out, Passed{Order: Duplicate, Admitted: w.a, Receipt: w.r})
 	}
-	if len(st.held) == 0 {
-		st.since = now
-	}
 	st.held = slices.Insert(st.held, i, w)
+	st.remember(w)
 	size := len(e.Raw)
 	st.bytes, s.held, s.count = st.bytes+size, s.held+size, s.count+1
 	s.arm(st)
@@ -269,7 +271,7 @@ func (s *Sequencer) hold(now int64, st *stream, w waiting, out []Passed) []Passe
 func (s *Sequencer) arm(st *stream) {
 	if !st.armed && len(st.held) > 0 {
 		st.armed = true
-		s.due.Put(st.since+s.wait(st), st)
+		s.due.Put(st.oldest()+s.wait(st), st)
 	}
 }
 
@@ -304,12 +306,28 @@ func (s *Sequencer) release(st *stream, out []Passed) []Passed {
 	return out
 }
 
+// remember puts w at the end of came. What passed there goes when it is the most.
+func (st *stream) remember(w *waiting) {
+	if n := st.came.len(); n > 64 && n > 2*len(st.held) {
+		var rest fifo[*waiting]
+		for w, ok := st.came.pop(); ok; w, ok = st.came.pop() {
+			if !w.a.IsZero() {
+				rest.push(w)
+			}
+		}
+		st.came = rest
+	}
+	st.came.push(w)
+}
+
 // take takes out the first of what is held.
 func (s *Sequencer) take(st *stream) waiting {
-	w := st.held[0]
-	st.held[0] = waiting{}
+	w := *st.held[0]
+	*st.held[0] = waiting{}
+	st.held[0] = nil
 	if st.held = st.held[1:]; len(st.held) == 0 {
 		st.held = nil
+		st.came.clear()
 	}
 	size := len(w.a.Envelope().Raw)
 	st.bytes, s.held, s.count = st.bytes-size, s.held-size, s.count-1
