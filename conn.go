@@ -196,10 +196,12 @@ func (c *Conn) close() {
 	c.events.stop()
 }
 
-// flush waits until the machine has handled what it was told, so that what it
-// sends is queued before the link is closed.
+// flush waits until what the machine was told has been handled and what it sends
+// is queued, so that the link is closed after it. The two calls are two steps: the
+// effects of the first are carried out before the second begins.
 func (c *Conn) flush() {
 	handled := make(chan struct{})
+	c.tell(flushCall{})
 	c.tell(syncCall{handled})
 	wait := time.NewTimer(closeTime)
 	defer wait.Stop()

@@ -32,13 +32,15 @@ type (
 	wantCall    struct{ target envelope.Target }
 	unwantCall  struct{ target envelope.Target }
 	doneCall    struct{ receipt attach.Receipt }
-	syncCall    struct{ handled chan<- struct{} } // is closed when all before it was handled, acknowledgements sent
+	flushCall   struct{}                          // send the acknowledgements that wait
+	syncCall    struct{ handled chan<- struct{} } // is closed when all before it was handled, its effects carried out
 )
 
 func (c publishCall) String() string { return fmt.Sprintf("publish %v", c.envelope.ID) }
 func (c wantCall) String() string    { return fmt.Sprintf("want %v", c.target) }
 func (c unwantCall) String() string  { return fmt.Sprintf("unwant %v", c.target) }
 func (c doneCall) String() string    { return fmt.Sprintf("done %d of %v", c.receipt.N, c.receipt.Home) }
+func (c flushCall) String() string   { return "flush" }
 func (c syncCall) String() string    { return "sync" }
 
 // The bounds of what waits behind a hole in a stream: half of the router's window
@@ -165,8 +167,9 @@ func (e *end) call(now int64, c call) {
 		e.pass(now, e.order.Forget(c.target, e.passed[:0]))
 	case doneCall:
 		e.client.Done(now, c.receipt)
-	case syncCall:
+	case flushCall:
 		e.client.Flush()
+	case syncCall:
 		close(c.handled)
 	}
 }
