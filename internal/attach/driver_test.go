@@ -533,7 +533,7 @@ func (c *core) Take(now int64, a gate.Admitted) {
 	case e.Flags&envelope.Live != 0:
 		c.p.home.Taken(now, e.ID, wire.OK, 0)
 	default:
-		c.stores[c.p.desk.Store(machine.OwnerBackbone, machine.Row{Key: e.ID[:], Value: e.Raw})] = a
+		c.stores[c.p.desk.Store(machine.OwnerBackbone, machine.Row{Key: append([]byte{'c'}, e.ID[:]...), Value: e.Raw})] = a
 	}
 }
 

@@ -199,7 +199,7 @@ func (h *Home) spread(now int64, e *envelope.Envelope, r Receipt) {
 		default:
 			if b == nil {
 				l = &letter{envelope: e}
-				b = &batch{receipt: r, rows: []machine.Row{{Key: letterKey(e.ID), Value: e.Raw}}}
+				b = &batch{target: e.Target, receipt: r, rows: []machine.Row{{Key: letterKey(e.ID), Value: e.Raw}}}
 			}
 			h.enter(c, b, e.Target, &entry{letter: l, size: len(e.Raw) + entryCost})
 		}
@@ -250,7 +250,7 @@ func (h *Home) spreadGap(now int64, g *wire.Gap, r Receipt) {
 			continue
 		}
 		if b == nil {
-			b = &batch{receipt: r}
+			b = &batch{target: g.Target, receipt: r}
 		}
 		own := *g // each mailbox may add to its own
 		own.N = 0

@@ -43,6 +43,7 @@ type Home struct {
 	checks map[machine.Token]check       // attach and subscribe under verification
 	takes  map[envelope.ID]*taking       // what waits for the upstream's custody
 	stores map[machine.Token]*batch      // mail on its way to the store
+	behind map[envelope.Target][]*batch  // mail behind a Store that failed, the oldest first
 	order  *Sequencer                    // of what is delivered here
 	given  given                         // what got a number, or was handed on live
 	source map[envelope.ID][]*client     // edges that published what the sequencer holds
@@ -72,6 +73,7 @@ func NewHome(cfg HomeConfig, desk *machine.Desk, g *gate.Gate, dir *directory.Di
 		checks:    make(map[machine.Token]check),
 		takes:     make(map[envelope.ID]*taking),
 		stores:    make(map[machine.Token]*batch),
+		behind:    make(map[envelope.Target][]*batch),
 		order:     NewSequencer(SequencerLimits{}),
 		given:     newGiven(),
 		source:    make(map[envelope.ID][]*client),

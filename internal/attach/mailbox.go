@@ -2,6 +2,7 @@ package attach
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"upsycle/identity"
 	"upsycle/internal/envelope"
@@ -64,11 +65,20 @@ type letter struct {
 
 // batch is one Store: an envelope or gap in all mailboxes that it goes to.
 type batch struct {
+	target  envelope.Target
+	stored  bool
+	late    bool // stands in a row behind a batch of its target that is not stored
 	entries []place
 	rows    []machine.Row
 	receipt Receipt
 }
 
+// gone reports whether all of a batch has left the mailboxes.
+func (b *batch) gone() bool {
+	return !slices.ContainsFunc(b.entries, func(p place) bool { return !p.entry.gone })
+}
+
+// place is an entry and whose mailbox it is in.
 type place struct {
 	client *client
 	entry  *entry
@@ -443,19 +453,50 @@ func (h *Home) bulk(s *session, f wire.Frame) {
 }
 
 // Stored puts mail on its way whose numbers are durable now (H2). What came from
-// a home of this router is acknowledged to it: it is in custody here.
+// a home of this router is acknowledged to it: it is in custody here. Behind a
+// batch that could not be stored the later ones of its target wait, since streams
+// are in order.
 func (h *Home) Stored(now int64, t machine.Token, err error) {
 	b, ok := h.stores[t]
 	if !ok {
 		return
 	}
 	delete(h.stores, t)
+	row := h.behind[b.target]
+	if !b.late && (err != nil || len(row) > 0) {
+		b.late = true
+		row = append(row, b)
+		h.behind[b.target] = row
+	}
 	if err != nil {
 		h.desk.Do(machine.Report{Event: machine.TableFull, Code: wire.StorageFull, Text: err.Error()})
 		h.agenda.Put(now+retryMail, job{do: (*Home).storeAgain, batch: b})
 		return
 	}
+	h.isStored(now, b)
+}
+
+// isStored acknowledges a batch and sends all that is stored up to the first of
+// its target that is not.
+func (h *Home) isStored(now int64, b *batch) {
+	b.stored, b.rows = true, nil
 	h.done(now, b.receipt)
+	if !b.late {
+		h.mailOut(now, b)
+		return
+	}
+	row := h.behind[b.target]
+	for len(row) > 0 && row[0].stored {
+		h.mailOut(now, row[0])
+		row = row[1:]
+	}
+	if h.behind[b.target] = row; len(row) == 0 {
+		delete(h.behind, b.target)
+	}
+}
+
+// mailOut puts the entries of a stored batch on their way.
+func (h *Home) mailOut(now int64, b *batch) {
 	for _, p := range b.entries { // in the order of subscriptions
 		if !p.entry.gone {
 			p.client.unsent.push(p.entry)
@@ -468,6 +509,9 @@ func (h *Home) Stored(now int64, t machine.Token, err error) {
 func (h *Home) storeAgain(now int64, j job) {
 	b := j.batch
 	b.rows = nil
+	// What waits behind it and left the mailboxes meanwhile waits no more, so that
+	// a store which stays broken keeps no more than the mailboxes do.
+	h.behind[b.target] = slices.DeleteFunc(h.behind[b.target], func(x *batch) bool { return x != b && x.stored && x.gone() })
 	whole := false // the envelope itself is among the rows
 	for _, p := range b.entries {
 		if p.entry.gone {
@@ -479,8 +523,8 @@ func (h *Home) storeAgain(now int64, j job) {
 		}
 		b.rows = append(b.rows, mailRow(p.client, p.entry))
 	}
-	if len(b.rows) == 0 {
-		h.done(now, b.receipt)
+	if len(b.rows) == 0 { // nobody wants it any more
+		h.isStored(now, b)
 		return
 	}
 	h.store(b)

@@ -394,12 +394,45 @@ func TestNumberIsStoredBeforeItIsSent(t *testing.T) {
 	}
 	h.deliver(numbered1(t, 1))
 	w.wait(3 * retryMail)
-	if got := c.delivered(); !slices.Equal(got, []uint64{2, 1}) {
+	if got := c.delivered(); !slices.Equal(got, []uint64{1, 2}) {
 		t.Errorf("delivered %v", got)
 	}
 	c.say(&wire.Delivered{N: 2})
 	if len(h.rows) != 0 {
 		t.Errorf("%d rows are left", len(h.rows))
+	}
+}
+
+// Behind mail that a store refuses, the later mail of its target waits; another
+// target's does not. What leaves the mailbox meanwhile is not kept.
+func TestMailBehindAFailedStore(t *testing.T) {
+	w := newWorld(t)
+	h, c := w.newCore(1, Limits{MailboxEntries: 5}), w.newRaw(2, wire.Service)
+	c.join(h)
+	c.say(&wire.Subscribe{Ref: 2, Target: other(t)})
+	h.storeFail = 2
+	h.deliver(letters(t, 3)...) // two fail
+	h.deliver(otherLetter(t, 0))
+	if got := c.delivered(); !slices.Equal(got, []uint64{4}) {
+		t.Errorf("delivered %v", got)
+	}
+	h.storeFail = 2
+	w.wait(retryMail + 1) // the two fail again
+	for n := uint64(3); n < 40; n++ {
+		h.deliver(numbered1(t, n))
+	}
+	h.storeFail = 1
+	w.wait(2 * retryMail)
+	if n := len(h.home.behind[groupTarget(t)]); n > 12 {
+		t.Errorf("%d batches are kept for a mailbox of 5", n)
+	}
+	w.wait(3 * retryMail)
+	gaps := heard[*wire.Gap](c)
+	if got := c.firsts(); len(gaps) != 1 || !slices.IsSorted(got[1:]) || int(gaps[0].Count)+len(got)-1 != 40 {
+		t.Errorf("delivered %v, gaps %v", got, gaps)
+	}
+	if len(h.home.behind) != 0 || h.home.Sizes().Storing != 0 {
+		t.Errorf("%d targets are still held up", len(h.home.behind))
 	}
 }
 
