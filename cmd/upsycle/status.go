@@ -12,6 +12,8 @@ import (
 	"upsycle/internal/control"
 )
 
+// statusCommand is "upsycle status". It asks the router over its control socket and
+// so needs no key.
 func statusCommand(std stdio) *cobra.Command {
 	var socket string
 	var asJSON bool
@@ -27,7 +29,7 @@ func statusCommand(std stdio) *cobra.Command {
 			}
 			s, err := control.NewClient(path).Status(cmd.Context())
 			if err != nil {
-				return hinted(err.Error(), "start a router with: upsycle run (or name its socket with --control)")
+				return err
 			}
 			if asJSON {
 				return json.NewEncoder(std.out).Encode(s)
@@ -41,6 +43,7 @@ func statusCommand(std stdio) *cobra.Command {
 	return cmd
 }
 
+// printStatus writes a status for people: one fact a line, its kind first.
 func printStatus(w io.Writer, s control.Status) {
 	up := time.Duration(s.UptimeMs) * time.Millisecond
 	fmt.Fprintf(w, "%s %s, version %s, up %s; message bodies are %s\n", s.Role, s.Address, s.Version, up.Round(time.Second), s.Encryption)
@@ -66,6 +69,7 @@ func printStatus(w io.Writer, s control.Status) {
 	printCounters(w, s.Counters)
 }
 
+// rootState says in words how a router stands to the root of a tree.
 func rootState(self string, r control.Root) string {
 	switch {
 	case r.Address == self:

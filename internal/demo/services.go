@@ -71,7 +71,11 @@ func (s *stage) read(ctx context.Context, v *service, sub *upsycle.Subscription)
 			}
 			if item.Gap == nil && !shown[item.From] { // one of each writer will do
 				shown[item.From] = true
-				s.say("%-5s reads %q, signed by %s", v.name, item.Payload, item.From.Short(identity.ServiceText))
+				by := item.From.Short(identity.ServiceText)
+				if item.From == item.Target {
+					by = "the group's own key"
+				}
+				s.say("%-5s reads %q, signed by %s", v.name, item.Payload, by)
 			}
 			s.tally.arrive(v.name, item)
 		}
