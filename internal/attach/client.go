@@ -67,9 +67,10 @@ type home struct {
 	box     wire.Box
 	known   bool // box is known
 	tally   tally
-	grant   *wire.Grant // of the client's own address to this home
-	signing bool        // that grant is being signed
-	acks    int64       // when acknowledgements are due; 0: none wait
+	left    *ordered.Map[envelope.Target, uint64] // unsubscribed with this ref (0: not said yet) and not answered
+	grant   *wire.Grant                           // of the client's own address to this home
+	signing bool                                  // that grant is being signed
+	acks    int64                                 // when acknowledgements are due; 0: none wait
 }
 
 // uplink is a link to a home.
@@ -78,6 +79,7 @@ type uplink struct {
 	home     *home
 	attached bool
 	asked    map[uint64]envelope.Target // subscriptions by ref, not answered yet
+	quit     map[uint64]envelope.Target // the same of ends of subscriptions
 }
 
 // plan is a homes document and whether it is signed.
@@ -100,9 +102,13 @@ func NewClient(cfg ClientConfig, desk *machine.Desk, g *gate.Gate) *Client {
 		outbox: newOutbox(),
 	}
 	for _, a := range cfg.Homes {
-		c.homes = append(c.homes, &home{address: a, tally: newTally()})
+		c.homes = append(c.homes, newHome(a))
 	}
 	return c
+}
+
+func newHome(a identity.Address) *home {
+	return &home{address: a, tally: newTally(), left: ordered.NewMap[envelope.Target, uint64](envelope.Target.Compare)}
 }
 
 // Bind says who takes what comes. It is called once, before the first input.
@@ -114,7 +120,7 @@ func (c *Client) Bind(down Downstream) {
 // LinkUp tells of a link to a home that the gate has let in.
 func (c *Client) LinkUp(now int64, ev machine.LinkUp) {
 	h := c.homeOf(ev.Peer)
-	h.up = &uplink{link: ev.Link, home: h, asked: make(map[uint64]envelope.Target)}
+	h.up = &uplink{link: ev.Link, home: h, asked: make(map[uint64]envelope.Target), quit: make(map[uint64]envelope.Target)}
 	c.links[ev.Link] = h.up
 	c.attach(now, h)
 }
@@ -127,7 +133,7 @@ func (c *Client) homeOf(a identity.Address) *home {
 			return h
 		}
 	}
-	h := &home{address: a, tally: newTally()}
+	h := newHome(a)
 	c.homes = append(c.homes, h)
 	return h
 }
@@ -248,6 +254,7 @@ func (c *Client) onAttached(now int64, u *uplink, f *wire.Attached) {
 	if !h.known || h.box != f.Box {
 		h.box, h.known = f.Box, true
 		h.tally.restart()
+		h.left.Clear() // a new mailbox has no subscriptions
 	}
 	if u.attached {
 		return // it comes again every minute
@@ -261,6 +268,9 @@ func (c *Client) onAttached(now int64, u *uplink, f *wire.Attached) {
 	}
 	// All of them at every attach, though a known box needs only what changed: a
 	// subscription that a broken link kept from the home is caught by it.
+	for t := range h.left.All() {
+		c.unsubscribe(h, t)
+	}
 	for _, w := range c.wants.All() {
 		c.subscribe(now, h, w)
 	}

@@ -431,14 +431,49 @@ func TestWatchAndUnwant(t *testing.T) {
 	}
 	c.do(func(now int64) { c.client.Unwant(now, groupTarget(t)) })
 	c.do(func(now int64) { c.client.Unwant(now, groupTarget(t)) })
-	if f := heard[*wire.Unsubscribe](h); len(f) != 1 || f[0].Target != groupTarget(t) {
-		t.Errorf("%v", f)
+	f := heard[*wire.Unsubscribe](h)
+	if len(f) != 1 || f[0].Target != groupTarget(t) {
+		t.Fatalf("%v", f)
 	}
+	h.say(&wire.Subscribed{Ref: f[0].Ref})
 	w.cut(l)
 	w.link(c, h)
 	h.fresh().say(&wire.Attached{Epoch: start, Box: wire.Box{1}})
 	if len(h.in) != 0 {
 		t.Errorf("after the next attach: %v", h.in)
+	}
+}
+
+// An end of a subscription that the home has not confirmed is said again at each
+// attach, until it is confirmed, or wanted again, or the mailbox is another.
+func TestUnwantIsRepeated(t *testing.T) {
+	attach := func(w *world, h, c *proc, box byte) []*wire.Unsubscribe {
+		w.link(c, h)
+		h.fresh().say(&wire.Attached{Epoch: start, Box: wire.Box{box}})
+		return heard[*wire.Unsubscribe](h)
+	}
+	for _, c := range []struct {
+		caption string
+		between func(w *world, h, c *proc)
+		box     byte
+		want    int
+	}{
+		{"the answer was lost", func(_ *world, _, _ *proc) {}, 1, 1},
+		{"left while away", func(_ *world, _, c *proc) {
+			c.want(groupTarget(t))
+			c.do(func(now int64) { c.client.Unwant(now, groupTarget(t)) })
+		}, 1, 1},
+		{"wanted again", func(_ *world, _, c *proc) { c.want(groupTarget(t)) }, 1, 0},
+		{"another mailbox", func(_ *world, _, _ *proc) {}, 2, 0},
+	} {
+		w, h, cl, l := rawHome(t)
+		cl.want(groupTarget(t))
+		cl.do(func(now int64) { cl.client.Unwant(now, groupTarget(t)) })
+		w.cut(l)
+		c.between(w, h, cl)
+		if got := attach(w, h, cl, c.box); len(got) != c.want {
+			t.Errorf("%s: %v, want %d", c.caption, got, c.want)
+		}
 	}
 }
 

@@ -68,6 +68,8 @@ func (c *Client) Verdict(now int64, v gate.Verdict) {
 	case v.Result == gate.Waiting:
 	case v.Result == gate.Refused:
 		c.refused(now, h, v)
+	case v.Result == gate.Accepted && h.left.Has(v.Case.Envelope.Target):
+		c.Done(now, r) // sent before the home heard that it is wanted no more
 	case v.Result == gate.Accepted && c.given.add(v.Case.Envelope.ID):
 		c.down.Deliver(now, v.Admitted, r)
 	default: // it came from another home, or from an earlier mailbox

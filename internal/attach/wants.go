@@ -40,23 +40,38 @@ func (c *Client) want(now int64, t envelope.Target, grant *wire.Grant, mode wire
 		w.grant = grant
 	}
 	for _, h := range c.homes {
+		h.left.Delete(t)
 		if h.up != nil && h.up.attached {
 			c.subscribe(now, h, w)
 		}
 	}
 }
 
-// Unwant ends a subscription at every home.
+// Unwant ends a subscription at every home. A home that does not hear of it now, or
+// whose answer is lost, hears of it at the next attach: else it would collect mail
+// until the lease of the mailbox ends.
 func (c *Client) Unwant(_ int64, t envelope.Target) {
 	if !c.wants.Delete(t) {
 		return
 	}
 	for _, h := range c.homes {
+		if h.left.Len() < SubscriptionsMax {
+			h.left.Set(t, 0)
+		}
 		if h.up != nil && h.up.attached {
-			c.refs++
-			c.desk.Send(h.up.link, machine.Control, &wire.Unsubscribe{Ref: c.refs, Target: t})
+			c.unsubscribe(h, t)
 		}
 	}
+}
+
+// unsubscribe says to one home what is wanted no more.
+func (c *Client) unsubscribe(h *home, t envelope.Target) {
+	c.refs++
+	if h.left.Has(t) {
+		h.left.Set(t, c.refs)
+	}
+	h.up.quit[c.refs] = t
+	c.desk.Send(h.up.link, machine.Control, &wire.Unsubscribe{Ref: c.refs, Target: t})
 }
 
 // subscribe says to one home what is wanted.
@@ -113,9 +128,16 @@ func (c *Client) renewOwn(now int64, t task) {
 // onSubscribed takes a home's answer. What was refused for want of room is tried
 // again.
 func (c *Client) onSubscribed(now int64, u *uplink, f *wire.Subscribed) {
+	if t, ok := u.quit[f.Ref]; ok {
+		delete(u.quit, f.Ref)
+		if u.home.left.At(t) == f.Ref {
+			u.home.left.Delete(t) // and no later one is under way
+		}
+		return
+	}
 	t, ok := u.asked[f.Ref]
 	if !ok {
-		return // of an unsubscribe
+		return
 	}
 	delete(u.asked, f.Ref)
 	w, ok := c.wants.Get(t)

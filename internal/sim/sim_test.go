@@ -77,6 +77,7 @@ func regressions() []Plan {
 		PlanOf(14, 30),  // clocks 150 s off: FRESH judged without the skew that links tolerate
 		PlanOf(75, 30),  // a graft arrived after its tree was pushed out by better roots (T7)
 		PlanOf(108, 30), // a target that was idle during a change of roots kept its old map (R4)
+		PlanOf(289, 30), // a service left a group while it was cut off, and its home never heard of it
 	}
 }
 
