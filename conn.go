@@ -48,6 +48,8 @@ type Conn struct {
 	mu       sync.Mutex
 	router   identity.Address // attached to, or last attached to
 	attached bool
+	refused  bool          // an attach was refused
+	again    bool          // the next end of the link is not what Dial waits for
 	cause    error         // why the Conn ended
 	done     chan struct{} // closed when cause is set
 }
@@ -202,7 +204,7 @@ func (c *Conn) close() {
 func (c *Conn) flush() {
 	handled := make(chan struct{})
 	c.tell(flushCall{})
-	c.tell(syncCall{handled})
+	c.tell(thenCall{func() { close(handled) }})
 	wait := time.NewTimer(closeTime)
 	defer wait.Stop()
 	select {

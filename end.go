@@ -32,8 +32,8 @@ type (
 	wantCall    struct{ target envelope.Target }
 	unwantCall  struct{ target envelope.Target }
 	doneCall    struct{ receipt attach.Receipt }
-	flushCall   struct{}                          // send the acknowledgements that wait
-	syncCall    struct{ handled chan<- struct{} } // is closed when all before it was handled, its effects carried out
+	flushCall   struct{}              // send the acknowledgements that wait
+	thenCall    struct{ then func() } // is called when all before it was handled, its effects carried out
 )
 
 func (c publishCall) String() string { return fmt.Sprintf("publish %v", c.envelope.ID) }
@@ -41,7 +41,7 @@ func (c wantCall) String() string    { return fmt.Sprintf("want %v", c.target) }
 func (c unwantCall) String() string  { return fmt.Sprintf("unwant %v", c.target) }
 func (c doneCall) String() string    { return fmt.Sprintf("done %d of %v", c.receipt.N, c.receipt.Home) }
 func (c flushCall) String() string   { return "flush" }
-func (c syncCall) String() string    { return "sync" }
+func (c thenCall) String() string    { return "then" }
 
 // The bounds of what waits behind a hole in a stream: half of the router's window
 // for one target, which would otherwise close before the hole is given up (F5).
@@ -169,8 +169,8 @@ func (e *end) call(now int64, c call) {
 		e.client.Done(now, c.receipt)
 	case flushCall:
 		e.client.Flush()
-	case syncCall:
-		close(c.handled)
+	case thenCall:
+		c.then()
 	}
 }
 

@@ -13,10 +13,17 @@ import (
 )
 
 // This file is the shell of a Conn: what links tell, what the machine decides,
-// and how the two reach the application. Nothing here blocks.
+// and how the two reach the application. All but notice and hand runs on the
+// machine's goroutine and does not block.
 
-// notice takes what the hub tells about the link and its dials.
+// notice takes what the hub tells about the link and its dials. It goes through
+// the machine's inbox, behind what the link had brought before: why a link ended
+// may have been said in its last frames.
 func (c *Conn) notice(n link.Notice) {
+	c.loop.Post(context.Background(), machine.Command{Call: thenCall{func() { c.heed(n) }}})
+}
+
+func (c *Conn) heed(n link.Notice) {
 	switch n.Event {
 	case link.LinkEnded:
 		c.detached(n)
@@ -35,11 +42,14 @@ func (c *Conn) notice(n link.Notice) {
 
 func (c *Conn) detached(n link.Notice) {
 	err := dialError(n)
-	c.firstIs(err)
 	c.mu.Lock()
 	tell := c.attached && c.cause == nil // not of our own closing
-	c.attached = false
+	again := c.again
+	c.attached, c.again = false, false
 	c.mu.Unlock()
+	if !again {
+		c.firstIs(err)
+	}
 	if tell {
 		lost := *err
 		lost.lost = true
@@ -85,9 +95,18 @@ func (c *Conn) attachedTo(router identity.Address) {
 	}
 }
 
-// attachRefused is told by the machine that the router has not.
+// attachRefused is told by the machine that the router has not. It may know a later
+// homes document of this key, of a process whose clock was ahead: the client goes
+// beyond that on the next link, so the first refusal of this kind is not the end.
 func (c *Conn) attachRefused(code wire.Code) {
-	c.firstIs(&DialError{Code: code, text: code.Sentence(), hint: code.Hint()})
+	c.mu.Lock()
+	first := code == wire.NotAllowed && !c.refused
+	c.refused = true
+	c.again = first
+	c.mu.Unlock()
+	if !first {
+		c.firstIs(&DialError{Code: code, text: code.Sentence(), hint: code.Hint()})
+	}
 }
 
 // putOff is told by the machine that the router has no room now. It is logged once
