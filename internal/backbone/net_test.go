@@ -142,6 +142,7 @@ func (c *core) effect(e machine.Effect) {
 		c.counts[e.Event] += max(1, e.Count)
 	case machine.Close:
 		c.closed = append(c.closed, e)
+		n.after(1, func() { n.end(e.Link) })
 	case machine.Pause:
 		c.paused = append(c.paused, e)
 	}
@@ -208,11 +209,16 @@ func (n *network) after(ms int64, f func()) { n.queue.Put(n.now+ms, f) }
 
 // run lets ms milliseconds pass.
 func (n *network) run(ms int64) {
-	end := n.now + ms
+	end, still := n.now+ms, 0
 	for {
 		at, who := n.next()
 		if at > end {
 			break
+		}
+		if still++; at > n.now {
+			still = 0
+		} else if still > 1_000_000 {
+			n.t.Fatalf("time stands still at %d: a Tick that changes nothing, or frames without end; next is %v", n.now, who)
 		}
 		n.now = max(n.now, at)
 		if who != nil {
@@ -296,7 +302,14 @@ func (n *network) unclog() {
 
 // cut ends a link; both ends know at once.
 func (n *network) cut(pair string) {
-	k := n.ends(pair)
+	n.end(n.ends(pair).id)
+}
+
+func (n *network) end(link machine.LinkID) {
+	k := n.cable(link)
+	if k == nil || !k.up {
+		return
+	}
 	k.up = false
 	for _, c := range []*core{k.a, k.b} {
 		c.do(func(now int64) {
