@@ -237,20 +237,26 @@ func (h *Home) Gap(now int64, g wire.Gap, r Receipt) {
 }
 
 // spreadGap tells all who subscribed to a target of a gap: it takes a number in a
-// mailbox, since it must not get lost either.
+// mailbox, since it must not get lost either; or the last of the target and reason
+// that waits there takes it in, since a hostile writer makes as many as envelopes.
 func (h *Home) spreadGap(now int64, g *wire.Gap, r Receipt) {
 	var b *batch
 	for _, sub := range h.members(g.Target) {
 		if sub.mode == wire.WhileLinked {
-			if s := sub.client.session; s != nil {
-				told := *g
-				told.N = 0
-				h.bulk(s, &told)
+			if s := sub.client.session; s != nil && s.state == attached {
+				s.miss(g)
+				h.pumpLive(s)
 			}
 			continue
 		}
 		if b == nil {
 			b = &batch{target: g.Target, receipt: r}
+		}
+		if l := sub.client.lanes[g.Target]; l != nil && l.gaps[slot(g.Why)] != nil {
+			e := l.gaps[slot(g.Why)]
+			widen(e.gap, g)
+			b.rows = append(b.rows, mailRow(sub.client, e))
+			continue
 		}
 		own := *g // each mailbox may add to its own
 		own.N = 0
@@ -288,14 +294,21 @@ func (h *Home) sendLive(s *session, e *envelope.Envelope) {
 // its target is sent next.
 func (h *Home) lose(s *session, e *envelope.Envelope, why wire.Why) {
 	h.desk.Do(machine.Report{Event: machine.MailboxDropped, Link: s.link, ID: e.ID})
+	s.miss(gapOf(e, why))
+}
+
+// miss notes a gap without a number, to be sent when there is room.
+func (s *session) miss(g *wire.Gap) {
 	if s.lost == nil {
 		s.lost = ordered.NewMap[envelope.Target, *wire.Gap](envelope.Target.Compare)
 	}
-	if g, ok := s.lost.Get(e.Target); ok {
-		count(g, e)
+	if known, ok := s.lost.Get(g.Target); ok {
+		widen(known, g)
 		return
 	}
-	s.lost.Set(e.Target, gapOf(e, why))
+	own := *g
+	own.N = 0
+	s.lost.Set(g.Target, &own)
 }
 
 // pumpLive sends what waits without numbers, gaps first.

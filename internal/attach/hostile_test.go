@@ -7,6 +7,7 @@ import (
 	"upsycle/internal/envelope"
 	"upsycle/internal/gate"
 	"upsycle/internal/machine"
+	"upsycle/internal/wire"
 )
 
 // A stream with a hole before each envelope, sent backwards, is given up in one go:
@@ -37,5 +38,116 @@ func TestManyHoles(t *testing.T) {
 	}
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// leaps is a live message behind a hole of nine.
+func leaps(t *testing.T, n uint64) *envelope.Envelope {
+	return letterOf(t, 10*n, func(h *envelope.Header) { h.Flags |= envelope.Live })
+}
+
+// A writer whose numbers leap makes a gap with each message. In the mailbox of who
+// is away they are one entry, whose count tells of all.
+func TestGapsThatWaitAreOne(t *testing.T) {
+	w := newWorld(t)
+	h, c := w.newCore(1, Limits{}), w.newRaw(2, wire.Service)
+	w.cut(c.join(h))
+	w.settle()
+	const n = 500
+	for i := range uint64(n) {
+		h.deliver(leaps(t, i))
+	}
+	if st := h.home.Clients()[0]; st.Waiting != 1 || st.Bytes != entryCost || h.home.bytes != entryCost {
+		t.Errorf("%d entries of %d B wait, want one", st.Waiting, st.Bytes)
+	}
+	w.link(c, h)
+	c.say(&wire.Attach{Homes: c.homesOf(1, h)})
+	gaps := heard[*wire.Gap](c)
+	if len(gaps) != 1 || gaps[0].Count != 9*(n-1) || gaps[0].Why != wire.WhyHole {
+		t.Errorf("told %v, want one gap of %d", gaps, 9*(n-1))
+	}
+	// What was sent takes in nothing more: the next gap has a number of its own.
+	h.deliver(leaps(t, n))
+	if gaps = heard[*wire.Gap](c); len(gaps) != 2 || gaps[1].N <= gaps[0].N || gaps[1].Count != 9 {
+		t.Errorf("told %v", gaps)
+	}
+}
+
+// Without a mailbox gaps wait for the link's queue like the messages themselves: a
+// slow reader is not closed for what a hostile writer sends.
+func TestGapsWithoutAMailboxWait(t *testing.T) {
+	w := newWorld(t)
+	h, c := w.newCore(1, Limits{}), w.newRaw(2, wire.Service)
+	w.link(c, h)
+	c.say(&wire.Attach{Homes: c.homesOf(1, h)}, &wire.Subscribe{Ref: 1, Target: groupTarget(t), Mode: wire.WhileLinked})
+	var s *session
+	for _, s = range h.home.sessions {
+		s.backlog = backlogMax // nothing drains
+	}
+	for i := range uint64(100) {
+		h.deliver(leaps(t, i))
+	}
+	if n := len(heard[*wire.Gap](c)); n != 0 || s.lost.Len() != 1 {
+		t.Errorf("%d gaps were sent and %d wait, want one that waits", n, s.lost.Len())
+	}
+}
+
+// Wild counts of a hostile home do not wrap around.
+func TestWildCounts(t *testing.T) {
+	g := &wire.Gap{FromTime: 5, ToTime: 6, Count: 3}
+	widen(g, &wire.Gap{FromTime: 1, ToTime: 9, Count: 1<<64 - 2})
+	if g.Count != 1<<64-1 || g.FromTime != 1 || g.ToTime != 9 {
+		t.Errorf("%+v", g)
+	}
+}
+
+// Acknowledgements of what is long gone cost a few bytes to send: the steps that
+// they make the home take are charged, and the client is read more slowly.
+func TestStaleAcknowledgementsArePaid(t *testing.T) {
+	w := newWorld(t)
+	h, c := w.newCore(1, Limits{}), w.newRaw(2, wire.Service)
+	c.join(h)
+	const n = 20_000
+	h.deliver(letters(t, n)...)
+	box, _ := h.home.clients.Get(c.key.Address())
+	s := box.session
+	stale := &wire.Delivered{N: 0, Also: []wire.Range{{First: 2, Last: n / 2}, {First: n/2 + 2, Last: n/2 + 3}}}
+	if removed, steps := h.home.acknowledge(box, 0, stale.Also); removed != n/2+1 || steps != removed {
+		t.Errorf("%d removed in %d steps, want %d in as many", removed, steps, n/2+1)
+	}
+	paused := 0
+	for range 1000 {
+		h.desk.Begin(nil)
+		h.home.onDelivered(w.now, s, stale)
+		for _, e := range h.desk.End() {
+			if p, ok := e.(machine.Pause); ok && p.Link == s.link {
+				paused++
+			}
+		}
+	}
+	if paused == 0 {
+		t.Error("a thousand stale acknowledgements of ten thousand numbers cost nothing")
+	}
+}
+
+// A mailbox over its quota is not walked through for each message that comes.
+func TestFullMailboxRemembersWhereRoomIs(t *testing.T) {
+	w := newWorld(t)
+	h, c := w.newCore(1, Limits{MailboxEntries: 400}), w.newRaw(2, wire.Service)
+	c.join(h)
+	h.deliver(letters(t, 600)...) // 256 are in flight
+	box, _ := h.home.clients.Get(c.key.Address())
+	if box.evict == nil || box.evict.sent || box.evict.gap != nil && box.evict.next == nil {
+		t.Errorf("evict is %+v", box.evict)
+	}
+	if len(box.mail) != 400 {
+		t.Errorf("%d entries", len(box.mail))
+	}
+	// After a new attach all is unsent: room is found from the oldest on again.
+	w.cut(w.links[len(w.links)-1])
+	w.settle()
+	h.deliver(letterOf(t, 600, nil))
+	if box.oldest.n != 2 || len(box.mail) != 400 {
+		t.Errorf("the oldest is %d of %d, want 2 of 400", box.oldest.n, len(box.mail))
 	}
 }

@@ -65,6 +65,7 @@ const (
 	leaseTime     = 30 * 24 * 3600_000 // how long a mailbox outlives its last link (H4)
 	attachedEvery = 60_000             // `attached` comes again (H1)
 	sweepEvery    = 60_000             // expired mail is looked for
+	expireEvery   = 1000               // one mailbox is walked through for it: a walk is as long as the mailbox
 	grantLife     = 7 * 24 * 3600_000  // of the grants that we sign; ≤ 8 d are accepted
 	grantRenew    = grantLife / 3 * 2  // when they are signed again (spec §6.2)
 	clockSkew     = 300_000            // tolerated of a grant's end

@@ -22,6 +22,8 @@ type mailbox struct {
 	woken  fifo[*lane]  // lanes with parked entries and room
 	flying window       // sent and not acknowledged
 	expiry int64        // not after the earliest expiry of an entry; 0: nothing expires
+	looked int64        // when expired mail was looked for
+	evict  *entry       // nothing before it can make room; nil: look from the oldest on
 }
 
 // lane is the part of a mailbox that belongs to one target. Each has its window,
@@ -32,7 +34,27 @@ type lane struct {
 	parked fifo[*entry] // wait for room in the window
 	woken  bool         // is among the woken
 	rows   int          // entries of the target
-	gap    *entry       // the last unsent gap, which takes in further ones
+	// gaps are the last unsent gap of each reason, which takes in further ones: so
+	// the gaps of a target that wait are few, however many there are.
+	gaps [gapSlots]*entry
+}
+
+// gapSlots counts the reasons of gaps that are told apart while they wait; those
+// of later versions are one.
+const gapSlots = int(wire.WhyTooLarge) + 1
+
+func slot(why wire.Why) int {
+	if why > wire.WhyTooLarge {
+		return 0
+	}
+	return int(why)
+}
+
+// leave takes a gap out of those that take in further ones.
+func (l *lane) leave(e *entry) {
+	if e.gap != nil && l.gaps[slot(e.gap.Why)] == e {
+		l.gaps[slot(e.gap.Why)] = nil
+	}
 }
 
 // window counts what is sent and not acknowledged.
@@ -168,9 +190,10 @@ func (m *mailbox) remove(e *entry) {
 	} else {
 		e.next.prev = e.prev
 	}
-	if e.lane.gap == e {
-		e.lane.gap = nil
+	if m.evict == e {
+		m.evict = e.next
 	}
+	e.lane.leave(e)
 	if e.lane.rows--; e.lane.rows == 0 {
 		delete(m.lanes, e.lane.target)
 	}
@@ -194,7 +217,7 @@ func (m *mailbox) land(e *entry) {
 func (m *mailbox) rewind() {
 	queued := make(map[*entry]bool, m.unsent.len())
 	waiting := m.unsent
-	m.unsent, m.woken = fifo[*entry]{}, fifo[*lane]{}
+	m.unsent, m.woken, m.evict = fifo[*entry]{}, fifo[*lane]{}, nil
 	for e, ok := waiting.pop(); ok; e, ok = waiting.pop() {
 		queued[e] = true
 	}
@@ -240,9 +263,7 @@ func (m *mailbox) fly(e *entry) {
 	e.sent = true
 	m.flying.add(1, e.size)
 	e.lane.flying.add(1, e.size)
-	if e.lane.gap == e {
-		e.lane.gap = nil
-	}
+	e.lane.leave(e)
 }
 
 // enter puts an envelope or a gap into a client's mailbox and notes it in the
@@ -252,6 +273,8 @@ func (h *Home) enter(c *client, b *batch, t envelope.Target, e *entry) {
 	h.bytes += e.size
 	if e.letter != nil {
 		e.letter.boxes++
+	} else {
+		e.lane.gaps[slot(e.gap.Why)] = e
 	}
 	b.entries = append(b.entries, place{c, e})
 	b.rows = append(b.rows, mailRow(c, e))
@@ -262,11 +285,14 @@ func (h *Home) enter(c *client, b *batch, t envelope.Target, e *entry) {
 func (h *Home) shrink(c *client) {
 	l := &h.cfg.Limits
 	for len(c.mail) > l.MailboxEntries || c.bytes > l.MailboxBytes || h.bytes > l.TotalBytes {
-		e := c.oldest
+		e := c.evict
+		if e == nil {
+			e = c.oldest
+		}
 		for e != nil && (e.sent || e.gap != nil) {
 			e = e.next
 		}
-		if e == nil {
+		if c.evict = e; e == nil {
 			return // all of it is in flight, which is less than a quota
 		}
 		h.desk.Do(machine.Report{Event: machine.MailboxDropped, ID: e.letter.envelope.ID})
@@ -279,8 +305,8 @@ func (h *Home) shrink(c *client) {
 func (h *Home) replace(c *client, e *entry, why wire.Why) {
 	env := e.letter.envelope
 	h.desk.Forget(release(e.letter, nil)...)
-	if g := e.lane.gap; g != nil && g.gap.Why == why {
-		count(g.gap, env)
+	if g := e.lane.gaps[slot(why)]; g != nil {
+		widen(g.gap, gapOf(env, why))
 		e.letter = nil
 		h.bytes -= e.size
 		c.remove(e)
@@ -291,7 +317,7 @@ func (h *Home) replace(c *client, e *entry, why wire.Why) {
 	c.bytes += entryCost - e.size
 	e.letter, e.size = nil, entryCost
 	e.gap = gapOf(env, why)
-	e.lane.gap = e
+	e.lane.gaps[slot(why)] = e
 	h.desk.Do(machine.Store{Rows: []machine.Row{mailRow(c, e)}})
 }
 
@@ -300,10 +326,15 @@ func gapOf(e *envelope.Envelope, why wire.Why) *wire.Gap {
 	return &wire.Gap{Target: e.Target, FromTime: e.Time, ToTime: e.Time, Count: uint64(e.Count), Why: why}
 }
 
-// count adds an envelope to a gap that was not sent yet.
-func count(g *wire.Gap, e *envelope.Envelope) {
-	g.FromTime, g.ToTime = min(g.FromTime, e.Time), max(g.ToTime, e.Time)
-	g.Count += uint64(e.Count)
+// widen makes a gap that was not sent yet tell of another one, too. A wild count
+// must not wrap around.
+func widen(g, by *wire.Gap) {
+	g.FromTime, g.ToTime = min(g.FromTime, by.FromTime), max(g.ToTime, by.ToTime)
+	if sum := g.Count + by.Count; sum >= g.Count {
+		g.Count = sum
+	} else {
+		g.Count = 1<<64 - 1
+	}
 }
 
 // release takes an envelope out of one mailbox. If no other holds it, its row goes
@@ -315,8 +346,9 @@ func release(l *letter, keys [][]byte) [][]byte {
 	return append(keys, letterKey(l.envelope.ID))
 }
 
-// drop removes the entries that which names, without a trace.
-func (h *Home) drop(c *client, which func(*entry) bool) {
+// drop removes the entries that which names, without a trace. It returns how many
+// it looked at and left.
+func (h *Home) drop(c *client, which func(*entry) bool) (left int) {
 	var keys [][]byte
 	for e := c.oldest; e != nil; e = e.next {
 		if which(e) {
@@ -324,6 +356,7 @@ func (h *Home) drop(c *client, which func(*entry) bool) {
 		}
 	}
 	h.desk.Forget(keys...)
+	return len(c.mail)
 }
 
 // take removes one entry and appends the keys of the rows that go with it.
@@ -337,12 +370,13 @@ func (h *Home) take(c *client, e *entry, keys [][]byte) [][]byte {
 }
 
 // expire puts gaps in the place of mail whose time is over. What is in flight may
-// have arrived and is left to its acknowledgement.
+// have arrived and is left to its acknowledgement. It walks through the mailbox, so
+// it does that once a second; nothing is sent meanwhile that should not (see send).
 func (h *Home) expire(now int64, c *client) {
-	if c.expiry == 0 || c.expiry >= now {
+	if c.expiry == 0 || c.expiry >= now || now-c.looked < expireEvery {
 		return
 	}
-	c.expiry = 0
+	c.expiry, c.looked = 0, now
 	for e := c.oldest; e != nil; e = e.next {
 		if e.letter == nil {
 			continue
@@ -359,15 +393,17 @@ func (h *Home) expire(now int64, c *client) {
 
 // onDelivered deletes what a client has for good (H2).
 func (h *Home) onDelivered(now int64, s *session, f *wire.Delivered) {
-	if n := h.acknowledge(s.client, f.N, f.Also); n > 0 {
+	n, steps := h.acknowledge(s.client, f.N, f.Also)
+	if n > 0 {
 		h.desk.Do(machine.Report{Event: machine.DeliveryAcked, Link: s.link, Count: n})
 	}
+	h.gate.Worked(now, s.link, steps-n)
 	h.pump(now, s.client)
 }
 
 // acknowledge removes all entries up to n and those in the ranges, and returns
-// how many.
-func (h *Home) acknowledge(c *client, n uint64, also []wire.Range) int {
+// how many, and how many it looked at. The ranges rise.
+func (h *Home) acknowledge(c *client, n uint64, also []wire.Range) (removed, steps int) {
 	var keys [][]byte
 	before := len(c.mail)
 	// From the oldest on: numbers that are gone already cost nothing, however far
@@ -375,26 +411,48 @@ func (h *Home) acknowledge(c *client, n uint64, also []wire.Range) int {
 	for c.oldest != nil && c.oldest.n <= n {
 		keys = h.take(c, c.oldest, keys)
 	}
+	steps = before - len(c.mail)
+	var numbers uint64
 	for _, r := range also {
-		if r.Last = min(r.Last, c.last); r.First > r.Last {
-			continue
+		if r.First <= c.last {
+			numbers += min(r.Last, c.last) - r.First + 1
 		}
-		if r.Last-r.First >= uint64(len(c.mail)) { // fewer entries than numbers
-			for e := c.oldest; e != nil && e.n <= r.Last; e = e.next {
-				if e.n >= r.First {
-					keys = h.take(c, e, keys)
-				}
-			}
-			continue
-		}
-		for i := r.First; i <= r.Last; i++ {
+	}
+	if entries := len(c.mail); numbers < uint64(entries) {
+		steps += int(numbers)
+		keys = h.takeNumbers(c, also, keys)
+	} else {
+		steps += entries
+		keys = h.takeRanges(c, also, keys)
+	}
+	h.desk.Forget(keys...)
+	return before - len(c.mail), steps
+}
+
+// takeNumbers looks up each number of the ranges.
+func (h *Home) takeNumbers(c *client, also []wire.Range, keys [][]byte) [][]byte {
+	for _, r := range also {
+		for i, last := r.First, min(r.Last, c.last); i <= last; i++ {
 			if e, ok := c.mail[i]; ok {
 				keys = h.take(c, e, keys)
 			}
 		}
 	}
-	h.desk.Forget(keys...)
-	return before - len(c.mail)
+	return keys
+}
+
+// takeRanges walks once through the mailbox: it has fewer entries than the ranges
+// have numbers.
+func (h *Home) takeRanges(c *client, also []wire.Range, keys [][]byte) [][]byte {
+	e := c.oldest
+	for _, r := range also {
+		for ; e != nil && e.n <= r.Last; e = e.next {
+			if e.n >= r.First {
+				keys = h.take(c, e, keys)
+			}
+		}
+	}
+	return keys
 }
 
 // pump sends mail within the windows of its target and its client and the backlog

@@ -317,7 +317,10 @@ func (h *Home) subscribe(now int64, s *session, f *wire.Subscribe) {
 func (h *Home) onUnsubscribe(now int64, s *session, f *wire.Unsubscribe) {
 	if sub, ok := s.client.subs.Get(f.Target); ok {
 		h.unsubscribe(now, sub)
-		h.drop(s.client, func(e *entry) bool { return e.lane.target == f.Target })
+		if s.client.lanes[f.Target] != nil {
+			left := h.drop(s.client, func(e *entry) bool { return e.lane.target == f.Target })
+			h.gate.Worked(now, s.link, left)
+		}
 	}
 	h.answer(s, f.Ref, wire.OK)
 	h.pump(now, s.client)

@@ -133,14 +133,14 @@ func (g *Gate) budgets(now int64, c Case) (Verdict, bool) {
 	if !ok {
 		return Verdict{}, true
 	}
-	most := memberChecks
+	most, mostBytes := memberChecks, memberCheckBytes
 	if l.trusted {
-		most = trustedChecks
+		most, mostBytes = trustedChecks, trustedCheckBytes
 	}
 	switch {
-	case l.checking >= 2*most:
+	case l.checking >= 2*most || l.checked >= 2*mostBytes:
 		return retry(c, retryRate, "too many messages of this link are being checked"), false
-	case l.checking >= most:
+	case l.checking >= most || l.checked >= mostBytes:
 		g.pause(now, c.Link, l, checkPause)
 	}
 	if l.trusted { // who is named in the configuration brings what it wants
@@ -169,6 +169,7 @@ func (g *Gate) begin(now int64, c Case, copies []Case) Verdict {
 	g.pending[e.ID] = k
 	if l, ok := g.links[c.Link]; ok {
 		l.checking++
+		l.checked += len(e.Raw)
 	}
 	return Verdict{Case: c}
 }
@@ -187,6 +188,7 @@ func (g *Gate) Verified(now int64, t machine.Token, failed int) []Verdict {
 	delete(g.pending, k.c.Envelope.ID)
 	if l, ok := g.links[k.c.Link]; ok {
 		l.checking--
+		l.checked -= len(k.c.Envelope.Raw)
 	}
 	if failed < 0 {
 		return g.passed(now, k)

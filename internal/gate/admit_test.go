@@ -322,6 +322,44 @@ func TestTooManyChecksSlowTheLinkThenRefuse(t *testing.T) {
 	}
 }
 
+// Large messages fill the memory before they are many.
+func TestTooManyBytesUnderCheck(t *testing.T) {
+	b := newBench(t, Limits{})
+	link := b.link(7)
+	pauses, refusals := 0, 0
+	for n := range uint64(20) {
+		e := newLetter(t, n).sign(t)
+		e.Raw = make([]byte, 1<<20)
+		v, _, effects := b.submit(Case{Link: link, Envelope: e})
+		pauses += len(find[machine.Pause](effects))
+		if v.Code == wire.Rate {
+			refusals++
+		}
+	}
+	if want := 20 - 2*memberCheckBytes>>20; pauses != 1 || refusals != want {
+		t.Errorf("%d pauses and %d refusals, want 1 and %d", pauses, refusals, want)
+	}
+}
+
+// Steps that no frame's length shows count like frames.
+func TestWorkIsCharged(t *testing.T) {
+	b := newBench(t, Limits{MemberFrames: 100})
+	link := b.link(7)
+	for _, x := range []struct {
+		steps int
+		wait  int64
+	}{
+		{stepsPerFrame - 1, 0},
+		{400 * stepsPerFrame, 0}, // the burst
+		{100 * stepsPerFrame, 1000},
+	} {
+		pauses := find[machine.Pause](b.step(func() { b.gate.Worked(b.now, link, x.steps) }))
+		if (len(pauses) > 0) != (x.wait > 0) || len(pauses) > 0 && milli(pauses[0].Until)-b.now != x.wait {
+			t.Errorf("%d steps: %v, want a wait of %d ms", x.steps, pauses, x.wait)
+		}
+	}
+}
+
 func TestCertificatesAreBounded(t *testing.T) {
 	c := newCertificates()
 	for i := range CertsMax + 10 {

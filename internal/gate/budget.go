@@ -64,6 +64,22 @@ func (g *Gate) Arrived(now int64, id machine.LinkID, bytes int) {
 	}
 }
 
+// Worked debits work that no frame's length shows: steps through a table that a
+// client's frame made necessary and that brought nothing. stepsPerFrame of them
+// cost as much as one frame.
+func (g *Gate) Worked(now int64, id machine.LinkID, steps int) {
+	g.now = now
+	l, ok := g.links[id]
+	if !ok || l.trusted || steps < stepsPerFrame {
+		return
+	}
+	rate := g.cfg.Limits.MemberFrames
+	l.frames.debit(now, rate, int64(steps/stepsPerFrame))
+	if wait := l.frames.look(now, rate); wait > 0 {
+		g.pause(now, id, l, wait)
+	}
+}
+
 // pause asks for a link not to be read for a while, unless it is asked already.
 func (g *Gate) pause(now int64, id machine.LinkID, l *link, wait int64) {
 	if l.paused > now {

@@ -28,7 +28,7 @@ type Config struct {
 }
 
 // Gate is the one place where the right to exist is decided. Inputs: LinkUp,
-// LinkDown, Arrived, Charge, Submit, Verified, Forget, Tick; queries: Seen,
+// LinkDown, Arrived, Worked, Charge, Submit, Verified, Forget, Tick; queries: Seen,
 // Deadline, Sizes. Times are Unix milliseconds. It is not safe for concurrent
 // use.
 type Gate struct {
@@ -54,6 +54,7 @@ type link struct {
 	bytes    bucket
 	paused   int64 // until when it is not read
 	checking int   // verifications under way
+	checked  int   // bytes of these
 	faults   []int64
 	closing  bool
 }

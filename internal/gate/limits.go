@@ -44,6 +44,13 @@ const (
 	// checkPause is how long a link with too many verifications is not read: less
 	// than the workers need for what waits, so they never run dry.
 	checkPause = 20
+	// memberCheckBytes and trustedCheckBytes are the same in bytes: a link may have
+	// that much under verification before it is read more slowly, and twice as much
+	// before envelopes are refused. An honest client has 4 MiB on its way.
+	memberCheckBytes  = 8 << 20
+	trustedCheckBytes = 64 << 20
+	// stepsPerFrame is how many steps through a table cost as much as a frame.
+	stepsPerFrame = 64
 	// retryRate is what a refused publisher is told to wait, in milliseconds.
 	retryRate = 1000
 	// FaultsMax charged faults within faultWindow (milliseconds) close a link.
