@@ -56,6 +56,13 @@ func (d *Desk) Store(owner Owner, rows ...Row) Token {
 	return t
 }
 
+// Load appends a Load of owner and returns its token.
+func (d *Desk) Load(owner Owner, keys ...[]byte) Token {
+	t := d.Token(owner)
+	d.Do(Load{t, keys})
+	return t
+}
+
 // Forget appends a Store that deletes keys and wants no answer; nothing where
 // there are no keys.
 func (d *Desk) Forget(keys ...[]byte) {

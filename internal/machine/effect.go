@@ -41,14 +41,24 @@ type Sign struct {
 	Body  []byte
 }
 
-// Row is one row of the store. A nil Value deletes it. Keys are the machine's:
-// stores see bytes. The store keeps both slices.
-type Row struct{ Key, Value []byte }
+// Row is one row of the store. A nil Value deletes it; where End is not nil, all
+// rows with Key ≤ key < End are deleted, which never fails for room. Keys are the
+// machine's: stores see bytes. The store keeps the slices.
+type Row struct {
+	Key, Value []byte
+	End        []byte
+}
 
 // Store asks for rows to be written in one commit. Token 0: no answer is wanted.
 type Store struct {
 	Token Token
 	Rows  []Row
+}
+
+// Load asks for the values of rows. Loaded answers.
+type Load struct {
+	Token Token
+	Keys  [][]byte
 }
 
 // Close ends a link with a close frame.
@@ -83,6 +93,7 @@ func (Send) effect()    {}
 func (Verify) effect()  {}
 func (Sign) effect()    {}
 func (Store) effect()   {}
+func (Load) effect()    {}
 func (Close) effect()   {}
 func (Pause) effect()   {}
 func (Deliver) effect() {}
@@ -97,6 +108,7 @@ func (e Verify) String() string {
 func (e Sign) String() string    { return fmt.Sprintf("sign %x %d B", uint64(e.Token), len(e.Body)) }
 func (e Store) String() string   { return fmt.Sprintf("store %x %d rows", uint64(e.Token), len(e.Rows)) }
 func (e Close) String() string   { return fmt.Sprintf("close #%d %v %q", e.Link, e.Code, e.Text) }
+func (e Load) String() string    { return fmt.Sprintf("load %x %d rows", uint64(e.Token), len(e.Keys)) }
 func (e Pause) String() string   { return fmt.Sprintf("pause #%d", e.Link) }
 func (e Deliver) String() string { return fmt.Sprintf("deliver %v", e.Envelope.ID) }
 func (e Report) String() string {

@@ -75,6 +75,14 @@ type Stored struct {
 	Err   error
 }
 
+// Loaded answers Load, in the order asked: a value for each key, nil where there
+// is no such row. The values must not be changed.
+type Loaded struct {
+	Token  Token
+	Values [][]byte
+	Err    error // the store's; then Values is nil
+}
+
 // Command carries an operator's change or an application's call. Call is of a
 // type that the machine which gets it declares.
 type Command struct{ Call fmt.Stringer }
@@ -90,6 +98,7 @@ func (Drained) event()  {}
 func (Verified) event() {}
 func (Signed) event()   {}
 func (Stored) event()   {}
+func (Loaded) event()   {}
 func (Command) event()  {}
 func (Tick) event()     {}
 
@@ -105,5 +114,8 @@ func (e Drained) String() string {
 func (e Verified) String() string { return fmt.Sprintf("verified %x %d", uint64(e.Token), e.Failed) }
 func (e Signed) String() string   { return fmt.Sprintf("signed %x", uint64(e.Token)) }
 func (e Stored) String() string   { return fmt.Sprintf("stored %x %v", uint64(e.Token), e.Err) }
-func (e Command) String() string  { return "command " + e.Call.String() }
-func (e Tick) String() string     { return "tick" }
+func (e Loaded) String() string {
+	return fmt.Sprintf("loaded %x %d rows %v", uint64(e.Token), len(e.Values), e.Err)
+}
+func (e Command) String() string { return "command " + e.Call.String() }
+func (e Tick) String() string    { return "tick" }
