@@ -1,8 +1,10 @@
 package backbone
 
 import (
+	"bytes"
 	"cmp"
 	"math/rand/v2"
+	"slices"
 
 	"upsycle/identity"
 	"upsycle/internal/directory"
@@ -51,7 +53,14 @@ type Backbone struct {
 	subjects   *ordered.Map[envelope.Target, *subject]
 	entries    int // interest entries of all children
 
-	kept        keep // envelopes of the last ten minutes
+	ledger      *Ledger
+	begun       int64 // when this life began
+	routes      map[identity.Address]*route
+	passed      map[passedKey]passedOn
+	loads       map[machine.Token]*loading
+	fetching    map[wire.Prefix]machine.Token
+	custodyNo   int  // envelopes in custody
+	kept        keep // what can be given to neighbours
 	takes       map[machine.Token]*held
 	taking      map[envelope.ID]bool
 	takingBytes int
@@ -72,17 +81,22 @@ type job struct {
 	at   envelope.Target
 	id   wire.Prefix
 	link machine.LinkID
+	due  int64 // what the job is about where that is an instant
 }
 
 // New returns the backbone of a router that starts its life at now (Unix
 // milliseconds). It shares desk, gate and directory with the router's home.
-func New(cfg Config, desk *machine.Desk, g *gate.Gate, dir *directory.Directory, now int64) *Backbone {
+func New(cfg Config, desk *machine.Desk, g *gate.Gate, dir *directory.Directory, ledger *Ledger, now int64) *Backbone {
 	if cfg.Limits.Custody == 0 {
 		cfg.Limits.Custody = custodyDefault
 	}
 	most := defaults()
-	return &Backbone{
-		cfg: cfg, desk: desk, gate: g, grants: dir,
+	b := &Backbone{
+		cfg: cfg, desk: desk, gate: g, grants: dir, ledger: ledger, begun: now,
+		routes:     make(map[identity.Address]*route),
+		passed:     make(map[passedKey]passedOn),
+		loads:      make(map[machine.Token]*loading),
+		fetching:   make(map[wire.Prefix]machine.Token),
 		forest:     tree.New(tree.Config{Self: cfg.Self, CanRoot: cfg.CanRoot, Seed: cfg.Seed, Charge: g.Charge}, desk, now),
 		random:     rand.New(rand.NewPCG(cfg.Seed, 0xbac)),
 		neighbours: ordered.NewMap[machine.LinkID, *neighbour](cmp.Compare[machine.LinkID]),
@@ -95,6 +109,34 @@ func New(cfg Config, desk *machine.Desk, g *gate.Gate, dir *directory.Directory,
 		missing:    ordered.NewMap[wire.Prefix, *missing](comparePrefix),
 		oids:       newOIDTable(most.offers),
 		bounds:     most,
+	}
+	b.resume(now)
+	return b
+}
+
+// resume takes up what the Ledger brought from the life before.
+func (b *Backbone) resume(now int64) {
+	list := b.ledger.restored
+	b.ledger.restored = nil
+	slices.SortFunc(list, func(x, y *held) int {
+		return cmp.Or(cmp.Compare(x.stamp.Time, y.stamp.Time), bytes.Compare(x.full[:], y.full[:]))
+	})
+	for _, h := range list {
+		s := b.subject(h.target)
+		if s == nil || b.kept.at[h.id] != nil {
+			continue
+		}
+		h.stamp.Ingress = b.cfg.Self
+		b.kept.at[h.id] = h
+		b.ledger.add(h)
+		b.custodyNo++
+		s.own.list = append(s.own.list, h)
+		s.held++
+	}
+	for _, s := range b.subjects.All() {
+		s.own.skipAges(now)
+		b.planAges(now, s)
+		b.place(now, s)
 	}
 }
 
@@ -155,6 +197,8 @@ func (b *Backbone) Frame(now int64, link machine.LinkID, fr wire.Frame) {
 		b.onPulled(now, n, f)
 	case *wire.NoHave:
 		b.onNoHave(now, n, f)
+	case *wire.Resync:
+		b.onResync(now, n, f)
 	default:
 		b.desk.Count(machine.FrameIgnored, link)
 	}
@@ -191,7 +235,7 @@ func (b *Backbone) Tick(now int64) {
 func (b *Backbone) Deadline() int64 {
 	at := b.forest.Deadline()
 	ends, _ := b.ends.Next()
-	for _, other := range [...]int64{b.nextJob(), b.kept.next(), ends} {
+	for _, other := range [...]int64{b.nextJob(), b.kept.next(), b.ledger.next(), b.ledger.had.next(), ends} {
 		if other != 0 && (at == 0 || other < at) {
 			at = other
 		}
@@ -212,6 +256,9 @@ func (b *Backbone) follow(now int64) {
 	for changes := b.forest.Changes(); len(changes) > 0; changes = b.forest.Changes() {
 		remap := false
 		for _, c := range changes {
+			if c.Kind == tree.Reach {
+				b.routeChanged(now, c.Root)
+			}
 			switch c.Kind {
 			case tree.Parent:
 				b.newParent(now, c)

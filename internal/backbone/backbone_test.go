@@ -174,7 +174,7 @@ func TestAgain(t *testing.T) {
 	if len(*crossed) != 0 {
 		t.Error("it was pushed again")
 	}
-	n.run(2 * cacheLife)
+	n.run(26 * anHour) // its time to live is a day
 	if again(a) {
 		t.Error("neither held nor cached: the caller must check it like a new one")
 	}
@@ -190,7 +190,7 @@ func TestAgain(t *testing.T) {
 func TestCustodyIsBounded(t *testing.T) {
 	n := newNetwork(t, 1)
 	a := n.core("A")
-	a.b.cfg.Limits.Custody = 3_000
+	a.b.cfg.Limits.Custody = 1_000
 	n.run(settled)
 	accepted := 0
 	for i := range 10 {
@@ -205,10 +205,10 @@ func TestCustodyIsBounded(t *testing.T) {
 		}
 	}
 	z := a.b.Sizes()
-	if accepted == 0 || accepted == 10 || z.CustodyBytes > 3_000 || z.CustodyEnvelopes != accepted {
+	if accepted == 0 || accepted == 10 || z.CustodyBytes > 1_000 || z.CustodyEnvelopes != accepted {
 		t.Fatalf("%d accepted, %+v", accepted, z)
 	}
-	n.run(cacheLife + 1_000)
+	n.run(26 * anHour)
 	if id := a.publish(n.message(11)); true {
 		n.run(10)
 		if a.taken[id] != wire.OK {

@@ -16,7 +16,8 @@ func (b *Backbone) Retake(now int64, a gate.Admitted) { b.take(now, a, false) }
 
 func (b *Backbone) take(now int64, a gate.Admitted, push bool) {
 	e := a.Envelope()
-	h := &held{a: a, id: wire.PrefixOf(e.ID), stamp: wire.Stamp{Ingress: b.cfg.Self, Time: uint64(now)}, at: now, own: true, push: push}
+	h := newHeld(now, a, wire.Stamp{Ingress: b.cfg.Self, Time: uint64(now)})
+	h.own, h.push = true, push
 	s := b.subject(e.Target)
 	if s == nil {
 		b.down.Taken(now, e.ID, wire.Quota, retryFull)
@@ -37,13 +38,13 @@ func (b *Backbone) take(now int64, a gate.Admitted, push bool) {
 // what is on its way there.
 func (b *Backbone) store(now int64, h *held) {
 	e := h.a.Envelope()
-	if b.kept.own.bytes+b.takingBytes+h.size() > b.cfg.Limits.Custody {
+	if b.ledger.bytes+b.takingBytes+h.bytes > b.cfg.Limits.Custody || b.custodyNo+len(b.takes) >= b.bounds.custody {
 		b.down.Taken(now, e.ID, wire.StorageFull, retryFull)
 		return
 	}
 	b.takes[b.desk.Store(machine.OwnerBackbone, custodyRow(h))] = h
 	b.taking[e.ID] = true
-	b.takingBytes += h.size()
+	b.takingBytes += h.bytes
 }
 
 // Again is asked when a client publishes what is known (F1). In custody or on
@@ -54,7 +55,7 @@ func (b *Backbone) Again(now int64, e *envelope.Envelope) bool {
 		return true
 	}
 	h := b.kept.at[wire.PrefixOf(e.ID)]
-	if h == nil || h.a.Envelope().ID != e.ID {
+	if h == nil || h.full != e.ID {
 		return false
 	}
 	if h.own {
@@ -77,7 +78,7 @@ func (b *Backbone) Stored(now int64, t machine.Token, err error) {
 	delete(b.takes, t)
 	e := h.a.Envelope()
 	delete(b.taking, e.ID)
-	b.takingBytes -= h.size()
+	b.takingBytes -= h.bytes
 	if err != nil {
 		b.desk.Do(machine.Report{Event: machine.PublishRefused, Code: wire.StorageFull, ID: e.ID, Text: err.Error()})
 		b.down.Taken(now, e.ID, wire.StorageFull, retryFull)
@@ -94,8 +95,10 @@ func (b *Backbone) Stored(now int64, t machine.Token, err error) {
 		b.remap(now, s)
 	}
 	if b.kept.put(h) {
-		s.held++
+		b.ledger.add(h)
+		b.custodyNo++
 		b.remember(now, s, h.id, true)
+		b.hold(now, s, h)
 	}
 	b.sending(now, s)
 	b.down.Taken(now, e.ID, wire.OK, 0)
@@ -131,19 +134,15 @@ func (b *Backbone) senderDue(now int64, j job) {
 	b.tidy(now, s)
 }
 
-// pushFirst sends an envelope that entered here along its publish root. If that
-// is not the primary one, because subscribers may not have joined it everywhere
-// yet, or if there is no root at all, the id is offered on the primary tree soon
-// after (S1): whoever joined only that one pulls it.
+// pushFirst sends an envelope that entered here along its publish root. The trees
+// on which it did not go get its id soon after (S1), and whoever joined only those
+// pulls it.
 func (b *Backbone) pushFirst(now int64, s *subject, h *held) {
 	if !s.mapped {
 		b.place(now, s)
 	}
-	if !s.publish.IsZero() {
-		b.spread(s.publish, 0, h, 0)
-	}
-	if h.own && s.publish != s.primary && h.a.Envelope().Flags&envelope.Live == 0 {
-		b.offerLater(now, s, h.id)
+	if h.via = s.publish; !h.via.IsZero() {
+		b.spread(h.via, 0, h, 0)
 	}
 }
 

@@ -72,11 +72,12 @@ func (b *Backbone) Verdict(now int64, v gate.Verdict) {
 // pushed one on. One that was pulled is not pushed: it went along an offer.
 func (b *Backbone) accepted(now int64, v gate.Verdict) {
 	e := v.Admitted.Envelope()
-	h := &held{a: v.Admitted, id: wire.PrefixOf(e.ID), stamp: v.Case.Stamp, at: now}
+	h := newHeld(now, v.Admitted, v.Case.Stamp)
 	if s := b.passing(e.Target); s != nil {
 		b.remember(now, s, h.id, false)
 		if s.wanted {
 			b.down.Deliver(now, v.Admitted)
+			b.deliveredHere(h)
 		}
 	}
 	if e.Flags&envelope.Live == 0 {
@@ -85,6 +86,13 @@ func (b *Backbone) accepted(now int64, v gate.Verdict) {
 	b.found(now, h)
 	if !v.Case.Root.IsZero() {
 		b.spread(v.Case.Root, v.Case.Link, h, v.Case.Hops+1)
+	}
+}
+
+// deliveredHere remembers what was delivered until it has expired (F4).
+func (b *Backbone) deliveredHere(h *held) {
+	if h.a.Envelope().Flags&envelope.Live == 0 {
+		b.note(b.ledger.had.add(h.id, h.expires)...)
 	}
 }
 

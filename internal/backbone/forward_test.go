@@ -354,7 +354,7 @@ func TestOfferedOnPrimary(t *testing.T) {
 	}
 	id := a.publish(n.letter(key, envelope.Header{Target: target}))
 	n.run(settled)
-	if len(when) < 2 || when[0] < offerFirst || when[0] > offerFirst+100 || when[1] < offerSecond || when[1] > offerSecond+100 {
+	if len(when) < 2 || when[0] < ageOf(0) || when[0] > ageOf(0)+100 || when[1] < ageOf(1) || when[1] > ageOf(1)+100 {
 		t.Errorf("offered at %v", when)
 	}
 	if a.taken[id] != wire.OK || c.got(id) != 1 {

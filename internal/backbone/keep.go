@@ -1,34 +1,49 @@
 package backbone
 
 import (
+	"upsycle/internal/envelope"
 	"upsycle/internal/gate"
-	"upsycle/internal/machine"
 	"upsycle/internal/wire"
 )
 
 // A held envelope is one that this router can give to neighbours: from its cache,
 // or from its custody if it entered the backbone here.
 type held struct {
-	a     gate.Admitted
-	id    wire.Prefix
-	stamp wire.Stamp
-	at    int64 // when it came
-	own   bool  // in custody
-	push  bool  // to be pushed once it is stored
+	a       gate.Admitted // zero: its bytes are in the store only
+	full    envelope.ID
+	id      wire.Prefix
+	target  envelope.Target
+	expires int64
+	bytes   int // of the envelope
+	stamp   wire.Stamp
+	at      int64   // when it came
+	own     bool    // in custody
+	push    bool    // to be pushed once it is stored
+	via     rootKey // whose tree it was pushed on; zero: none
+	gone    bool    // no longer in custody
+}
+
+// newHeld describes an envelope that came at now with a stamp.
+func newHeld(now int64, a gate.Admitted, stamp wire.Stamp) *held {
+	e := a.Envelope()
+	return &held{
+		a: a, full: e.ID, id: wire.PrefixOf(e.ID), target: e.Target, expires: int64(e.Expires()),
+		bytes: len(e.Raw), stamp: stamp, at: now,
+	}
 }
 
 // size is what h takes of the memory: its bytes and what is kept about them.
-func (h *held) size() int { return len(h.a.Envelope().Raw) + heldOverhead }
+func (h *held) size() int { return h.bytes + heldOverhead }
 
-// keep is the envelopes of the last ten minutes, oldest first. What only passed
-// by may be dropped for room; what is in custody never is: when that is full,
-// publishes are refused.
+// keep is the envelopes that can be given to neighbours. Of the last ten minutes
+// the bytes are in memory; what is in custody is known longer and loaded when it
+// is asked for. What only passed by may be dropped for room.
 type keep struct {
 	at    map[wire.Prefix]*held
 	cache fifo
-	own   fifo
+	warm  fifo // in custody, with their bytes in memory
 
-	most int // bytes of the cache
+	most int // bytes of the cache, and of what is warm
 }
 
 type fifo struct {
@@ -47,7 +62,10 @@ func (k *keep) put(h *held) bool {
 	}
 	k.at[h.id] = h
 	if h.own {
-		k.own.push(h)
+		k.warm.push(h)
+		for k.warm.bytes > k.most {
+			k.cool()
+		}
 		return true
 	}
 	k.cache.push(h)
@@ -57,16 +75,19 @@ func (k *keep) put(h *held) bool {
 	return true
 }
 
+// cool lets go of the bytes of the oldest in custody; the store has them.
+func (k *keep) cool() { k.warm.pop().a = gate.Admitted{} }
+
 func (k *keep) drop(h *held) {
 	if k.at[h.id] == h {
 		delete(k.at, h.id)
 	}
 }
 
-// next returns when the oldest envelope is dropped; 0: there is none.
+// next returns when the oldest bytes are let go; 0: there are none.
 func (k *keep) next() int64 {
 	var at int64
-	for _, q := range []*fifo{&k.cache, &k.own} {
+	for _, q := range []*fifo{&k.cache, &k.warm} {
 		if h := q.front(); h != nil && (at == 0 || h.at+cacheLife+1 < at) {
 			at = h.at + cacheLife + 1
 		}
@@ -98,39 +119,37 @@ func (q *fifo) pop() *held {
 	return h
 }
 
-// expire drops what has been kept long enough. With storage in memory an ingress
-// holds an envelope for ten minutes: nobody could ask for it later, since resync
-// and history come with the durable store.
+// expire lets go of what has been kept long enough: bytes after ten minutes,
+// custody when it is over.
 func (b *Backbone) expire(now int64) {
 	for h := b.kept.cache.front(); h != nil && now-h.at > cacheLife; h = b.kept.cache.front() {
 		b.kept.drop(b.kept.cache.pop())
 	}
-	for h := b.kept.own.front(); h != nil && now-h.at > cacheLife; h = b.kept.own.front() {
-		b.kept.drop(b.kept.own.pop())
-		b.release(now, h)
+	for h := b.kept.warm.front(); h != nil && now-h.at > cacheLife; h = b.kept.warm.front() {
+		b.kept.cool()
 	}
+	over, rows := b.ledger.over(now)
+	for _, h := range over {
+		h.gone = true
+		b.custodyNo--
+		b.kept.drop(h)
+		if s, ok := b.subjects.Get(h.target); ok {
+			b.released(now, s)
+		}
+	}
+	b.note(append(rows, b.ledger.had.over(now)...)...)
 }
 
-func (b *Backbone) release(now int64, h *held) {
-	b.desk.Forget(custodyKey(h))
-	s, ok := b.subjects.Get(h.a.Envelope().Target)
-	if !ok {
-		return
-	}
-	if s.held--; s.held == 0 {
+// released counts one envelope of s less in custody.
+func (b *Backbone) released(now int64, s *subject) {
+	s.held--
+	s.sweep()
+	if s.held == 0 {
+		if _, ok := b.ledger.exposed[s.target]; ok {
+			delete(b.ledger.exposed, s.target)
+			b.desk.Forget(exposureKey(s.target))
+		}
 		b.place(now, s)
 		b.tidy(now, s)
 	}
-}
-
-// Rows of this room begin with this byte; the key goes on with the id.
-const custodyTable = 'c'
-
-func custodyKey(h *held) []byte {
-	id := h.a.Envelope().ID
-	return append([]byte{custodyTable}, id[:]...)
-}
-
-func custodyRow(h *held) machine.Row {
-	return machine.Row{Key: custodyKey(h), Value: h.a.Envelope().Raw}
 }

@@ -2,29 +2,33 @@ package backbone
 
 // Times in milliseconds. The names are those of spec §9 to §12.
 const (
-	gather       = 20             // interest and elsewhere are gathered this long: one frame for many subscriptions that come at once, and nobody notices 20 ms a hop
-	clearAfter   = 25_000         // CLEAR: the end of a local flag counts this much later. Above tree's SETTLE (20 s), so that a publisher whose view of the roots is a step behind still finds the subscriber
-	linger       = 120_000        // LINGER: a sender counts as one this long after its last envelope, so that one that writes every minute does not make interest come and go
-	fresh        = 120_000        // FRESH: an older stamp is not pushed on: what was held up or replayed does not walk through the trees again
-	recently     = 120_000        // RECENT: what J3 offers of what passed by. Above every repair time: the longest cut that J3 repairs
-	cacheLife    = 600_000        // CACHE: how long envelopes are kept for neighbours; below SEEN (15 min), so that what comes back from a cache is known as a duplicate
-	grace        = 1_000          // GRACE: a push may still come before the first pull: longer than a tree is deep
-	pullAgain    = 3_000          // a pull that was not answered goes to the next provider; above pullOut, so that each round really asks
-	pullOut      = 2_000          // one outstanding pull per id: without it pulls go round between providers
-	providerLife = 120_000        // how long an offer is remembered: long enough for the repair of what RECENT offers
-	oidLife      = 60_000         // how long an offer's number is remembered: longer than an offer can travel
-	edgeGrace    = 5_000          // data may still come over an edge that just ended: what was queued before the change
-	askGrace     = 60_000         // pulls are served this long after a direction ended: the offer was made while it was one
-	costCheck    = 30_000         // how often a link's cost may change: trees must not follow every wave of load
-	stampSkew    = 300_000        // tolerated difference between stamp, header and clock: that of link's hello
-	grantLife    = 8 * 86_400_000 // longest life of a grant: what is stolen or forgotten ends by itself
-	retryFull    = 1_000          // what a publisher is told to wait when custody is full
-	offerFirst   = 2_000          // first offer of what was pushed elsewhere than on p: after the push itself
-	offerSecond  = 10_000         // second offer, for who joined meanwhile
-	batchPause   = 1_000          // at most one such offer a second and target; the pause before a pull that found no room is tried again
-	checkPause   = 100            // how long a link with too many grants under check is not read: less than its answers take
-	costBase     = 64             // hops count even on fast links, and metrics rise visibly at each
-	costRTTMax   = 1_000          // milliseconds of round trip that count: beyond, a link is just bad
+	gather        = 20             // interest and elsewhere are gathered this long: one frame for many subscriptions that come at once, and nobody notices 20 ms a hop
+	clearAfter    = 25_000         // CLEAR: the end of a local flag counts this much later. Above tree's SETTLE (20 s), so that a publisher whose view of the roots is a step behind still finds the subscriber
+	linger        = 120_000        // LINGER: a sender counts as one this long after its last envelope, so that one that writes every minute does not make interest come and go
+	fresh         = 120_000        // FRESH: an older stamp is not pushed on: what was held up or replayed does not walk through the trees again
+	recently      = 120_000        // RECENT: what J3 offers of what passed by. Above every repair time: the longest cut that J3 repairs
+	cacheLife     = 600_000        // CACHE: how long envelopes are kept for neighbours; below SEEN (15 min), so that what comes back from a cache is known as a duplicate
+	grace         = 1_000          // GRACE: a push may still come before the first pull: longer than a tree is deep
+	pullAgain     = 3_000          // a pull that was not answered goes to the next provider; above pullOut, so that each round really asks
+	pullOut       = 2_000          // one outstanding pull per id: without it pulls go round between providers
+	providerLife  = 120_000        // how long an offer is remembered: long enough for the repair of what RECENT offers
+	oidLife       = 60_000         // how long an offer's number is remembered: longer than an offer can travel
+	edgeGrace     = 5_000          // data may still come over an edge that just ended: what was queued before the change
+	askGrace      = 60_000         // pulls are served this long after a direction ended: the offer was made while it was one
+	costCheck     = 30_000         // how often a link's cost may change: trees must not follow every wave of load
+	stampSkew     = 300_000        // tolerated difference between stamp, header and clock: that of link's hello
+	grantLife     = 8 * 86_400_000 // longest life of a grant: what is stolen or forgotten ends by itself
+	retryFull     = 1_000          // what a publisher is told to wait when custody is full
+	stable        = 60_000         // STABLE: a route counts as one once it has been up this long
+	coverageEvery = 30_000         // how often coverage is written: what a crash asks for again
+	gone          = 600_000        // GONE: a holder that was away longer offers everything again: whoever asked has asked in vain
+	reofferAfter  = 4_000          // a holder offers again this long after a cut: when the others' interest has climbed
+	reofferAgain  = 64_000         // and once more
+	passPause     = 5_000          // one resync for the same and no less in 5 s is passed on, and one answer given
+	batchPause    = 1_000          // at most one such offer a second and target; the pause before a pull that found no room is tried again
+	checkPause    = 100            // how long a link with too many grants under check is not read: less than its answers take
+	costBase      = 64             // hops count even on fast links, and metrics rise visibly at each
+	costRTTMax    = 1_000          // milliseconds of round trip that count: beyond, a link is just bad
 )
 
 // Bounds of tables and queues. What finds no room is refused and counted
@@ -44,7 +48,13 @@ const (
 	deferredMax     = 65_536    // pushes of one link that became offers and wait: as many as J3 remembers of one target
 	ChecksMax       = 65_536    // interest entries whose grants are being checked, at about 400 bytes 26 MB
 	checksPerLink   = 4_096     // of one link before it is read more slowly: eight full frames, 0.3 s of one core's signature checks
-	dueMax          = 65_536    // offers of one target that wait for their second: recentMax of them
+	HadMax          = 1_000_000 // ids of what was delivered here, at about 100 bytes 100 MB; those that expire first go. One that went is pulled once more, and known by who delivers
+	CustodyMax      = 1_000_000 // envelopes in custody, at about 400 bytes of memory each; beyond, publishes are refused with code 12
+	exposuresMax    = 16        // notes of one target about re-offers after cuts; two become one, which offers more than needed
+	routesMax       = 1_024     // roots whose coverage is kept: as many as tree remembers
+	passedMax       = 100_000   // resyncs passed on lately; forgotten early, one is passed on once more
+	answerRootsMax  = 16        // trees on which one answer goes: as many as there are roots
+	loadsMax        = 1_024     // envelopes that are being loaded for neighbours
 	heldOverhead    = 640       // bytes charged for each kept envelope beside its own: its record, its parsed header, its places in the tables
 	endsSpare       = 1_024     // notes of ended grants that are left lying before they are swept out
 )
@@ -64,13 +74,13 @@ const custodyDefault = 256 << 20
 // with small tables.
 type bounds struct {
 	entriesPerChild, entries, targets, cache, missing, askers int
-	recent, pulls, offers, bulk, deferred, checks, due        int
+	recent, pulls, offers, bulk, deferred, checks, custody    int
 }
 
 func defaults() bounds {
 	return bounds{
 		entriesPerChild: entriesPerChild, entries: EntriesMax, targets: TargetsMax, cache: CacheBytesMax,
 		missing: MissingMax, askers: askersMax, recent: recentMax, pulls: pullsOpen, offers: OffersMax,
-		bulk: bulkMax, deferred: deferredMax, checks: ChecksMax, due: dueMax,
+		bulk: bulkMax, deferred: deferredMax, checks: ChecksMax, custody: CustodyMax,
 	}
 }

@@ -56,7 +56,14 @@ type core struct {
 	closed    []machine.Close
 	paused    []machine.Pause
 	withheld  []machine.Token
+	asked     []machine.Store // those whose tokens are withheld
 	undrained []machine.Send
+
+	root  bool // may be one
+	peers []identity.Address
+	rows  map[string][]byte // what was stored, over all lives
+	life  int
+	down  bool
 }
 
 func (c *core) Taken(_ int64, id envelope.ID, code wire.Code, _ uint64) { c.taken[id] = code }
@@ -90,15 +97,84 @@ func newNamed(t testing.TB, names, roots string) *network {
 		peers = append(peers, testKey(i).Address())
 	}
 	for i, name := range names {
-		c := &core{net: n, name: string(name), key: testKey(i), dir: directory.New(), taken: make(map[envelope.ID]wire.Code)}
-		c.gate = gate.New(gate.Config{Self: c.key.Address(), Role: wire.Core, Peers: peers}, &c.desk)
-		c.desk.Begin(nil)
-		c.b = New(Config{Self: c.key.Address(), CanRoot: strings.ContainsRune(roots, name), Seed: uint64(i)}, &c.desk, c.gate, c.dir, n.now)
-		c.b.Bind(c)
+		c := &core{net: n, name: string(name), key: testKey(i), root: strings.ContainsRune(roots, name), peers: peers, rows: make(map[string][]byte)}
+		c.begin(NewLedger())
 		n.nodes = append(n.nodes, c)
 		c.carryOut()
 	}
 	return n
+}
+
+// begin starts a life of a core: everything but its rows is new.
+func (c *core) begin(l *Ledger) {
+	c.dir, c.taken, c.withheld = directory.New(), make(map[envelope.ID]wire.Code), nil
+	c.asked = nil
+	c.life++
+	c.desk = machine.Desk{}
+	c.gate = gate.New(gate.Config{Self: c.key.Address(), Role: wire.Core, Peers: c.peers}, &c.desk)
+	c.desk.Begin(nil)
+	c.b = New(Config{Self: c.key.Address(), CanRoot: c.root, Seed: uint64(c.key.Address().Bytes()[0]) + uint64(c.life)}, &c.desk, c.gate, c.dir, l, c.net.now)
+	c.b.Bind(c)
+}
+
+// crash ends a core's life with all of its links, and restart begins the next one
+// from what was stored.
+func (c *core) crash() {
+	for _, k := range c.net.links {
+		if k.up && (k.a == c || k.b == c) {
+			k.up = false
+			other := k.a
+			if other == c {
+				other = k.b
+			}
+			other.do(func(now int64) {
+				other.b.LinkDown(now, k.id)
+				other.gate.LinkDown(k.id)
+			})
+		}
+	}
+	c.down = true
+	c.life++ // answers that are under way find nobody
+}
+
+func (c *core) restart() {
+	l := NewLedger()
+	for k, v := range c.rows {
+		if err := l.Restore(machine.Row{Key: []byte(k), Value: v}, nil); err != nil {
+			c.net.t.Fatalf("%s: %v", c.name, err)
+		}
+	}
+	c.down = false
+	c.begin(l)
+	c.carryOut()
+}
+
+// apply does what a store does with rows.
+func (c *core) apply(rows []machine.Row) {
+	for _, r := range rows {
+		switch {
+		case r.End != nil:
+			for k := range c.rows {
+				if k >= string(r.Key) && k < string(r.End) {
+					delete(c.rows, k)
+				}
+			}
+		case r.Value == nil:
+			delete(c.rows, string(r.Key))
+		default:
+			c.rows[string(r.Key)] = r.Value
+		}
+	}
+}
+
+// later is after, for this life only.
+func (c *core) later(ms int64, f func(now int64)) {
+	life := c.life
+	c.net.after(ms, func() {
+		if c.life == life && !c.down {
+			c.do(f)
+		}
+	})
 }
 
 // do runs one input of a core and carries out what it asks for.
@@ -128,16 +204,26 @@ func (c *core) effect(e machine.Effect) {
 				break
 			}
 		}
-		n.after(1+n.slow, func() { c.do(func(now int64) { c.verified(now, e.Token, failed) }) })
+		c.later(1+n.slow, func(now int64) { c.verified(now, e.Token, failed) })
 	case machine.Sign:
 		sig := c.key.Sign(e.Label, e.Body)
-		n.after(1, func() { c.do(func(now int64) { c.b.Signed(now, e.Token, sig) }) })
+		c.later(1, func(now int64) { c.b.Signed(now, e.Token, sig) })
 	case machine.Store:
 		if e.Token != 0 && n.hold {
 			c.withheld = append(c.withheld, e.Token)
-		} else if e.Token != 0 {
-			n.after(1, func() { c.do(func(now int64) { c.b.Stored(now, e.Token, nil) }) })
+			c.asked = append(c.asked, e)
+			return
 		}
+		c.apply(e.Rows)
+		if e.Token != 0 {
+			c.later(1, func(now int64) { c.b.Stored(now, e.Token, nil) })
+		}
+	case machine.Load:
+		values := make([][]byte, len(e.Keys))
+		for i, k := range e.Keys {
+			values[i] = c.rows[string(k)]
+		}
+		c.later(1, func(now int64) { c.b.Loaded(now, machine.Loaded{Token: e.Token, Values: values}) })
 	case machine.Report:
 		c.counts[e.Event] += max(1, e.Count)
 	case machine.Close:
@@ -240,7 +326,7 @@ func (n *network) next() (int64, *core) {
 	}
 	var who *core
 	for _, c := range n.nodes {
-		if d := c.b.Deadline(); d != 0 && d < at {
+		if d := c.b.Deadline(); !c.down && d != 0 && d < at {
 			at, who = d, c
 		}
 	}

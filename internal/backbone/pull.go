@@ -78,7 +78,7 @@ func (b *Backbone) noMore(m *missing) {
 
 // offered notes that n can provide id (S2).
 func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.Prefix) {
-	if b.kept.at[id] != nil {
+	if b.kept.at[id] != nil || b.ledger.had.has(id) {
 		return
 	}
 	m := b.lacking(now, n, id)
@@ -203,7 +203,7 @@ func (b *Backbone) onPull(now int64, n *neighbour, f *wire.Pull) {
 	var none []wire.Prefix
 	for _, id := range f.IDs {
 		if h := b.kept.at[id]; h != nil {
-			if !b.mayAsk(now, n, h.a.Envelope().Target) || !b.give(n, h) {
+			if !b.mayAsk(now, n, h.target) || !b.give(n, h) {
 				none = append(none, id)
 			}
 			continue
@@ -254,6 +254,9 @@ func (b *Backbone) mayAsk(now int64, n *neighbour, t envelope.Target) bool {
 
 // give sends one envelope in answer to a pull; false: its queue is full.
 func (b *Backbone) give(n *neighbour, h *held) bool {
+	if h.a.IsZero() {
+		return b.fetch(n, h)
+	}
 	f := &wire.Pulled{Stamp: h.stamp, Envelope: h.a.Envelope()}
 	if n.queued+f.Weight() > b.bounds.bulk {
 		return false
@@ -307,7 +310,7 @@ func (b *Backbone) found(now int64, h *held) {
 		if !up {
 			continue
 		}
-		if !b.mayAsk(now, n, h.a.Envelope().Target) || !b.give(n, h) {
+		if !b.mayAsk(now, n, h.target) || !b.give(n, h) {
 			b.desk.Send(link, machine.Control, &wire.NoHave{IDs: []wire.Prefix{h.id}})
 		}
 	}

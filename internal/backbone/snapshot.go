@@ -142,7 +142,7 @@ func (b *Backbone) Sizes() Sizes {
 	return Sizes{
 		Entries: b.entries, Subjects: b.subjects.Len(), Missing: b.missing.Len(), Offers: len(b.oids.list),
 		CacheEnvelopes: len(b.kept.cache.list) - b.kept.cache.head, CacheBytes: b.kept.cache.bytes,
-		CustodyEnvelopes: len(b.kept.own.list) - b.kept.own.head, CustodyBytes: b.kept.own.bytes,
+		CustodyEnvelopes: b.custodyNo, CustodyBytes: b.ledger.bytes,
 		GrantChecks: len(b.checks), CustodyLimit: b.cfg.Limits.Custody,
 	}
 }

@@ -17,6 +17,8 @@ type subject struct {
 	grant       *wire.Grant // the latest, for an address
 	senderUntil int64       // counts as a sender until then
 	held        int         // envelopes in this router's custody
+	own         holdings
+	wantedAt    int64 // since when it is wanted; 0: since before this life
 
 	mapped             bool
 	primary, secondary identity.Address
@@ -24,10 +26,19 @@ type subject struct {
 	presences          *ordered.Map[identity.Address, *presence]
 	recent             []recent // what came or was offered lately, oldest first
 	lapses             []lapse  // children that wanted it until lately
-	due                []dueOffer
-	dueAt              int64 // when the next batch of due offers goes; 0: no job
-	tidyAt             int64 // when what passed by is looked through; 0: no job
-	lookAt             int64 // when a flag that ended stops to count; 0: no job
+
+	asking   bool  // for what was missed in a cut (S5)
+	askFrom  int64 // exposed since
+	askBegun int64
+	asked    int   // requests sent
+	askDue   int64 // of the job
+
+	answering  bool // to others' requests (S4)
+	answerFrom int64
+	answerOn   []identity.Address
+	answered   int64
+	tidyAt     int64 // when what passed by is looked through; 0: no job
+	lookAt     int64 // when a flag that ended stops to count; 0: no job
 }
 
 // A presence is this router's own part of the interest in one tree. A flag that
@@ -78,7 +89,7 @@ func (s *subject) presence(root identity.Address) *presence {
 }
 
 func (s *subject) idle() bool {
-	return !s.wanted && s.senderUntil == 0 && s.held == 0 && s.presences.Len() == 0 && len(s.recent) == 0 && len(s.due) == 0
+	return !s.wanted && s.senderUntil == 0 && s.held == 0 && s.presences.Len() == 0 && len(s.recent) == 0
 }
 
 // tidy forgets a subject about which nothing is left to know.
@@ -168,7 +179,12 @@ func (b *Backbone) Want(now int64, t envelope.Target, grant *wire.Grant) {
 	if s == nil {
 		return
 	}
-	s.wanted = true
+	if !s.wanted {
+		s.wanted, s.wantedAt = true, now
+		if now == b.begun {
+			s.wantedAt = 0 // it was wanted in the life before
+		}
+	}
 	if grant != nil && (s.grant == nil || s.grant.NotAfter < grant.NotAfter) {
 		s.grant = grant
 		b.endsAt(grant, grantEnd{target: t})
@@ -208,19 +224,15 @@ func (b *Backbone) place(now int64, s *subject) {
 	}
 }
 
-// remap asks the trees for s's roots. When pushes move to another root, what
-// went over the old one lately is offered on the new one: neighbours that joined
-// it alone have not seen it (join before use, R4).
+// remap asks the trees for s's roots. When the primary one becomes another, what
+// was missed is asked for and what is held is offered again (S5).
 func (b *Backbone) remap(now int64, s *subject) {
 	s.mapped = true
+	before := s.primary
 	s.primary, s.secondary = b.forest.Map(s.target)
-	publish, _ := b.forest.PublishRoot(now, s.target)
-	if publish == s.publish {
-		return
-	}
-	s.publish = publish
-	if s.held > 0 && !publish.IsZero() {
-		b.scheduleOffers(now, s)
+	s.publish, _ = b.forest.PublishRoot(now, s.target)
+	if s.primary != before && !s.primary.IsZero() {
+		b.cutOver(now, s)
 	}
 }
 

@@ -31,6 +31,7 @@ const (
 	PushDeferred                        // a push did not fit the queue and became an offer
 	LiveDropped                         // a live envelope, or a push beyond all bounds, was dropped under pressure
 	Displaced                           // a link of the same key, of another process, was ended for this one
+	StoreFault                          // the store does not give back what was stored
 	RouterMail                          // mail for the router itself
 	ParentChanged                       // a router changed its parent in a tree
 	OrphanStarted                       // a router lost its way to a root
@@ -90,6 +91,8 @@ func (e ReportEvent) String() string {
 		return "live dropped"
 	case Displaced:
 		return "displaced"
+	case StoreFault:
+		return "store fault"
 	case RouterMail:
 		return "router mail"
 	case ParentChanged:

@@ -2,6 +2,8 @@ package router
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"upsycle/identity"
@@ -54,6 +56,8 @@ type Router struct {
 	backbone *backbone.Backbone // of a core
 
 	links   map[machine.LinkID]relation
+	ledger  *backbone.Ledger // its durable part
+	keys    keyMap           // checked while rows are restored
 	begun   bool
 	seed    uint64
 	dir     *directory.Directory
@@ -85,13 +89,51 @@ func New(cfg Config, self identity.Address, seed uint64) (*Router, error) {
 		Peers: cfg.Peers, Homes: cfg.Homes, Limits: cfg.Limits.Gate,
 	}, &r.desk)
 	r.dir = directory.New()
+	r.ledger = backbone.NewLedger()
 	r.home = attach.NewHome(attach.HomeConfig{Self: self, Role: cfg.Role, Seed: seed, Limits: cfg.Limits.Home}, &r.desk, r.gate, r.dir)
 	return r, nil
 }
 
+// ErrRow says that a row belongs to no room, or is damaged.
+var ErrRow = errors.New("router: a row of the store cannot be read")
+
+// Restore takes one row of the store. Every row comes, in any order, before the
+// first Step; what the machine asked to be stored is all that it remembers of the
+// life before. An error names the row: the store is damaged, or of another program.
+func (r *Router) Restore(row machine.Row) error {
+	if r.begun {
+		panic("router: a row is restored after the first Step")
+	}
+	if r.keys == nil {
+		r.keys = make(keyMap)
+	}
+	if len(row.Key) > 0 && strings.IndexByte(backbone.Tables, row.Key[0]) >= 0 {
+		if err := r.ledger.Restore(row, r.keys); err != nil {
+			return fmt.Errorf("%w: %w", ErrRow, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: %x", ErrRow, row.Key)
+}
+
+// A keyMap checks each key once: many rows name the same few.
+type keyMap map[string]identity.Address
+
+// Address returns the address of 32 bytes.
+func (m keyMap) Address(b []byte) (identity.Address, error) {
+	if a, ok := m[string(b)]; ok {
+		return a, nil
+	}
+	a, err := identity.NewAddress(b)
+	if err == nil {
+		m[string(b)] = a
+	}
+	return a, err
+}
+
 // begin makes the upstream, whose life starts at now.
 func (r *Router) begin(now int64) {
-	r.begun = true
+	r.begun, r.keys = true, nil
 	if r.cfg.Role == wire.Edge {
 		r.client = attach.NewClient(attach.ClientConfig{
 			Self: r.self, Role: wire.Edge, Homes: r.cfg.Homes, Seed: r.seed, Limits: r.cfg.Limits.Client,
@@ -102,7 +144,7 @@ func (r *Router) begin(now int64) {
 	}
 	r.backbone = backbone.New(backbone.Config{
 		Self: r.self, CanRoot: r.cfg.CanRoot, Seed: r.seed, Limits: r.cfg.Limits.Backbone,
-	}, &r.desk, r.gate, r.dir, now)
+	}, &r.desk, r.gate, r.dir, r.ledger, now)
 	r.backbone.Bind(homeOf{r.home})
 	r.home.Bind(upstreamOf{r.backbone})
 }
@@ -149,6 +191,8 @@ func (r *Router) handle(now int64, ev machine.Event) {
 		r.signed(now, e)
 	case machine.Stored:
 		r.stored(now, e)
+	case machine.Loaded:
+		r.loaded(now, e)
 	case machine.Drained:
 		r.drained(now, e)
 	case machine.RTT:
@@ -267,6 +311,12 @@ func (r *Router) stored(now int64, ev machine.Stored) {
 		r.home.Stored(now, ev.Token, ev.Err)
 	case machine.OwnerClient:
 		r.client.Stored(now, ev.Token, ev.Err)
+	}
+}
+
+func (r *Router) loaded(now int64, ev machine.Loaded) {
+	if ev.Token.Owner() == machine.OwnerBackbone {
+		r.backbone.Loaded(now, ev)
 	}
 }
 

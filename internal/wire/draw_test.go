@@ -206,6 +206,8 @@ func (d drawer) backboneFrame() Frame {
 		return &Pull{d.upTo(HopsMax), d.prefixes()}
 	case TypeNoHave:
 		return &NoHave{d.prefixes()}
+	case TypeResync:
+		return &Resync{d.key(), d.target(), d.ms(), d.eight()}
 	}
 	return &Pulled{d.stamp(), d.envelope}
 }

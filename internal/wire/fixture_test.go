@@ -156,6 +156,7 @@ func samples(t testing.TB) []sample {
 		{"offer", &Offer{root, group(t), false, [8]byte{1}, prefixes(1)}}, {"offer, full", &Offer{root, mail(t), true, [8]byte{2}, prefixes(EntriesMax)}},
 		{"pull", &Pull{HopsMax, prefixes(2)}}, {"pull, full", &Pull{0, prefixes(PullMax)}},
 		{"pulled", &Pulled{stamp, e}}, {"nohave", &NoHave{prefixes(1)}}, {"nohave, full", &NoHave{prefixes(PullMax)}},
+		{"resync", &Resync{group(t).To, group(t), testTime, [8]byte{9}}}, {"resync of all", &Resync{group(t).To, mail(t), envelope.TimeMax, [8]byte{}}},
 	}
 }
 

@@ -40,6 +40,7 @@ const (
 	TypePull        Type = 41
 	TypePulled      Type = 42
 	TypeNoHave      Type = 43
+	TypeResync      Type = 44
 )
 
 // Sizes of frames in bytes, without the head of their byte string (spec §3).
@@ -196,6 +197,8 @@ func (d *decoder) backboneFrame(t Type) Frame {
 		return d.pulled()
 	case TypeNoHave:
 		return d.nohave()
+	case TypeResync:
+		return d.resync()
 	}
 	return &Unknown{Number: t}
 }

@@ -158,7 +158,7 @@ func TestUnknownTypes(t *testing.T) {
 		caption, in string
 		number      Type
 	}{
-		{"resync, not in this version", "8c182c" + strings.Repeat("00", 11), 44},
+		{"rootset, not in this version", "8c182d" + strings.Repeat("00", 11), 45},
 		{"fetch, not in this version", "8212 41 00", 18},
 		{"a number alone", "81183f", 63},
 		{"a large number", "821affffffff83016161f6", 1<<32 - 1},

@@ -34,12 +34,13 @@ func list(n int, item []byte) []byte {
 }
 
 // spec §3.3, §3.4, §5.1, §5.2, §5.3, §5.4, §5.5, §8.1, §8.3, §9.1, §9.2, §10.1,
-// §11.1, §11.2: each field at its limit and one beyond it.
+// §11.1, §11.2, §11.3: each field at its limit and one beyond it.
 func TestRanges(t *testing.T) {
 	e, root := testEnvelope(t), addr(t, 3)
 	hello := &Hello{Versions: []uint64{1}, Agent: "a"}
 	announce, _ := testAnnounce(t)
 	stamp := Stamp{root, testTime}
+	resync := &Resync{Root: root, Target: group(t)}
 	data, pull := &Data{root, 0, stamp, e}, &Pull{0, prefixes(1)}
 	gap, sub := &Gap{Target: group(t)}, &Subscribe{Target: group(t)}
 	offer := &Offer{root, group(t), false, [8]byte{}, prefixes(1)}
@@ -115,6 +116,9 @@ func TestRanges(t *testing.T) {
 		{"offer id", offer, 6, list(1, str(16)), list(1, str(32))},
 		{"pull hops", pull, 1, num(48), num(49)},
 		{"pull ids", pull, 2, list(256, str(16)), list(257, str(16))},
+		{"resync since", resync, 4, num(1<<48 - 1), num(1 << 48)},
+		{"resync kind", resync, 2, num(1), num(2)},
+		{"resync oid", resync, 5, str(8), str(9)},
 		{"nohave ids", &NoHave{prefixes(1)}, 1, list(256, str(16)), list(257, str(16))},
 	} {
 		if _, err := Decode(edit(t, c.frame, c.field, c.good), nil); err != nil {

@@ -268,6 +268,14 @@ func dataShapes() []shape {
 			also:   []fault{{"ids-256", 1, many(256, p), "the most ids"}},
 			faults: []fault{{"ids-0", 1, arr(), "no ids"}, {"ids-257", 1, many(257, p), "too many ids"}, {"id-15", 1, arr(zeros(15)), "an id of 15 bytes"}},
 		},
+		{
+			name: "resync", fields: [][]byte{num(44), root, num(0), str(pub(1)), num(noon), zeros(8)},
+			also: []fault{{"since-0", 4, num(0), "everything"}},
+			faults: []fault{
+				{"kind-2", 2, num(2), "an unknown kind"}, {"key-small", 3, small, "a key of small order"},
+				{"since-2-48", 4, num(1 << 48), "a time of 2^48"}, {"oid-7", 5, zeros(7), "an oid of 7 bytes"},
+			},
+		},
 	}
 }
 
@@ -298,7 +306,7 @@ func uncertified() *message {
 // unknownFrames covers the last paragraph of spec §3.2.
 func unknownFrames(s *set) {
 	for _, c := range []struct{ name, comment, hex string }{
-		{"resync", "resync, which is not in this version", "83182c 41aa 00"},
+		{"rootset", "rootset, which is not in this version", "83182d 41aa 00"},
 		{"fetch", "fetch, which is not in this version", "8212 00"},
 		{"alone", "a type alone", "81183f"},
 		{"max", "the greatest type", "821affffffff 83016161f6"},

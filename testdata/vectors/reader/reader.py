@@ -475,6 +475,7 @@ FRAMES = {
     41: [u(48), some(1, 256, PREFIX)],
     42: [STAMP, Envelope],
     43: [some(1, 256, PREFIX)],
+    44: [key, KIND, key, u((1 << 48) - 1), b(8)],
 }
 
 
