@@ -120,6 +120,9 @@ const (
 	// that finds no room pass as they come.
 	streamsMax = 65_536
 	streamIdle = 3600_000
+	// joinDoubt is by how much a publisher's clock may be behind ours, so that its
+	// stream seems to have begun before the subscription, in milliseconds.
+	joinDoubt = 60_000
 	// holesKept is how many given-up holes of a stream are remembered, so that
 	// what fills them later is told from a duplicate.
 	holesKept = 1024

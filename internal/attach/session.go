@@ -309,6 +309,9 @@ func (h *Home) subscribe(now int64, s *session, f *wire.Subscribe) {
 	if later {
 		a.grant = sub.grant
 	}
+	if !had {
+		h.order.Since(now, t)
+	}
 	if !had || later {
 		h.up.Want(now, t, a.grant)
 	}
