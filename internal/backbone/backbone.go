@@ -133,6 +133,7 @@ func (b *Backbone) Frame(now int64, link machine.LinkID, fr wire.Frame) {
 		b.desk.Count(machine.FrameIgnored, link)
 		return
 	}
+	b.slow(now, n, n.paces.charge(now, fr))
 	switch f := fr.(type) {
 	case *wire.Announce, *wire.Retract, *wire.SeqReq:
 		b.forest.Frame(now, link, fr)

@@ -1,8 +1,6 @@
 package backbone
 
 import (
-	"time"
-
 	"upsycle/identity"
 	"upsycle/internal/envelope"
 	"upsycle/internal/machine"
@@ -51,9 +49,8 @@ func (b *Backbone) checkGrant(now int64, n *neighbour, br *branch, c *child, e w
 	t := b.desk.Verify(machine.OwnerBackbone, c.link, g.Claim())
 	b.checks[t] = &grantCheck{br, c, e}
 	c.waiting[e.Target] = t
-	if n.checking++; n.checking >= checksPerLink && n.pausedTill <= now {
-		n.pausedTill = now + checkPause
-		b.desk.Do(machine.Pause{Link: n.link, Until: time.UnixMilli(n.pausedTill)})
+	if n.checking++; n.checking >= checksPerLink {
+		b.slow(now, n, checkPause)
 	}
 }
 

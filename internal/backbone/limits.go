@@ -27,6 +27,18 @@ const (
 	costRTTMax   = 1_000          // milliseconds of round trip that count: beyond, a link is just bad
 )
 
+// Rates of one link, a second (spec §12.2). Honest neighbours stay below them by
+// far; they are what keeps one neighbour from filling the router's days.
+const (
+	announceRate = 30 * 16 // announcements and retractions: 30 for each of the 16 roots that are stored
+	seqreqRate   = 5 * 16  // questions to roots, for each of the 16
+	entryRate    = 20_000  // entries of interest and elsewhere: a large branch of 100,000 moves in 5 s
+	offerRate    = 20_000  // ids offered: what RECENT holds of a busy target in 3 s
+	pullRate     = 5_000   // ids pulled: 5 MB/s of small envelopes, the queue's measure
+	paceBurst    = 4       // seconds of a rate that may come at once: what a graft or a healed cut brings
+	pauseMax     = 1_000   // longest pause at once in milliseconds: a twelfth of a link's patience for pongs
+)
+
 // Bounds of tables and queues. What finds no room is refused and counted
 // (machine.TableFull); nothing young is evicted for it unless the line says so.
 const (

@@ -24,7 +24,8 @@ type neighbour struct {
 	pulls      []wanted                        // gathered in this step
 	open       int                             // pulls under way
 	checking   int                             // grants that are being checked
-	pausedTill int64                           // it is read no further until then, since too many are
+	pausedTill int64                           // it is not read until then
+	paces      paces                           // what it has brought lately
 	brought    int                             // records of missing envelopes that it was the first to offer
 }
 
