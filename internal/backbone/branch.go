@@ -139,11 +139,9 @@ func (b *Backbone) newParent(now int64, c tree.Change) {
 	for _, t := range b.active(br) {
 		b.touch(now, br, t)
 	}
-	b.flushBranch(now, br)
-	if c.New != 0 {
-		for _, t := range br.up.Keys() {
-			b.offerDirection(now, br, c.New, t)
-		}
+	parent, begun := b.flushBranch(now, br)
+	for _, t := range begun {
+		b.offerDirection(now, br, parent, t)
 	}
 }
 

@@ -18,15 +18,26 @@ func (b *Backbone) touch(now int64, br *branch, t envelope.Target) {
 }
 
 func (b *Backbone) flushDue(now int64, j job) {
-	if br, ok := b.branches.Get(j.root); ok && br.flushAt != 0 && br.flushAt <= now {
-		b.flushBranch(now, br)
-		b.tidyBranch(br)
+	br, ok := b.branches.Get(j.root)
+	if !ok || br.flushAt == 0 || br.flushAt > now {
+		return
 	}
+	// A target may be mapped to this tree long after the graft: then its parent
+	// becomes a direction now (J3), and what passed by before went elsewhere.
+	// What is younger than interest takes to climb was pushed this way already.
+	parent, begun := b.flushBranch(now, br)
+	for _, t := range begun {
+		if s, ok := b.subjects.Get(t); ok && s.knewBefore(now-climbing) {
+			b.offerDirection(now, br, parent, t)
+		}
+	}
+	b.tidyBranch(br)
 }
 
 // flushBranch sends what differs from what was sent: interest to the parent (J1)
-// and elsewhere to the children that send (J2).
-func (b *Backbone) flushBranch(now int64, br *branch) {
+// and elsewhere to the children that send (J2). It returns the parent, and the
+// targets of which it has heard for the first time.
+func (b *Backbone) flushBranch(now int64, br *branch) (parent machine.LinkID, begun []envelope.Target) {
 	br.flushAt = 0
 	parent, linked := b.forest.Parent(br.root)
 	linked = linked && b.neighbours.Has(parent)
@@ -34,7 +45,10 @@ func (b *Backbone) flushBranch(now int64, br *branch) {
 	down := make([][]wire.ElsewhereEntry, len(br.kids))
 	for _, t := range br.dirty.Keys() {
 		if linked {
-			up = b.climb(now, br, t, up)
+			had := br.up.Has(t)
+			if up = b.climb(now, br, t, up); !had && br.up.Has(t) {
+				begun = append(begun, t)
+			}
 		}
 		b.tell(br, t, down)
 	}
@@ -47,6 +61,7 @@ func (b *Backbone) flushBranch(now int64, br *branch) {
 			b.desk.Send(br.kids[i].link, machine.Control, &wire.Elsewhere{Root: br.root, Entries: list[:min(len(list), wire.EntriesMax)]})
 		}
 	}
+	return parent, begun
 }
 
 // climb appends to list the entry for the parent if it is news (J1).

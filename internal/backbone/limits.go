@@ -3,6 +3,7 @@ package backbone
 // Times in milliseconds. The names are those of spec §9 to §12.
 const (
 	gather       = 20             // interest and elsewhere are gathered this long: one frame for many subscriptions that come at once, and nobody notices 20 ms a hop
+	climbing     = 24 * gather    // how long interest climbs the longest chain, latencies apart: younger ids went the same way when they were pushed
 	clearAfter   = 25_000         // CLEAR: the end of a local flag counts this much later. Above tree's SETTLE (20 s), so that a publisher whose view of the roots is a step behind still finds the subscriber
 	linger       = 120_000        // LINGER: a sender counts as one this long after its last envelope, so that one that writes every minute does not make interest come and go
 	fresh        = 120_000        // FRESH: an older stamp is not pushed on: what was held up or replayed does not walk through the trees again

@@ -147,6 +147,9 @@ func (b *Backbone) tidyDue(now int64, j job) {
 }
 
 // lapsed notes that a child wants t no more, once for each child.
+// knewBefore reports whether an id that came before an instant still counts.
+func (s *subject) knewBefore(at int64) bool { return len(s.recent) > 0 && s.recent[0].at < at }
+
 func (b *Backbone) lapsed(now int64, t envelope.Target, link machine.LinkID) {
 	s, ok := b.subjects.Get(t)
 	if !ok || !b.neighbours.Has(link) {
