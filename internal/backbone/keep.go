@@ -31,6 +31,7 @@ type keep struct {
 	most int // bytes of the cache
 }
 
+// A fifo is a queue of envelopes, the oldest in front, and the bytes in it.
 type fifo struct {
 	list  []*held
 	head  int
@@ -42,10 +43,13 @@ func newKeep(most int) keep { return keep{at: make(map[wire.Prefix]*held), most:
 // put adds h and reports whether it did; of two with one prefix the first stays,
 // except that custody takes over what was only cached.
 func (k *keep) put(h *held) bool {
+	// A second copy with other signature bytes never replaces the first (spec §4.1).
 	if old, ok := k.at[h.id]; ok && (old.own || !h.own) {
 		return false
 	}
 	k.at[h.id] = h
+	// A cached copy that custody takes over stays in the fifo of the cache until
+	// its turn, and is counted twice until then: simple, and on the safe side.
 	if h.own {
 		k.own.push(h)
 		return true
@@ -57,6 +61,7 @@ func (k *keep) put(h *held) bool {
 	return true
 }
 
+// drop forgets h, unless another has taken its name since.
 func (k *keep) drop(h *held) {
 	if k.at[h.id] == h {
 		delete(k.at, h.id)
@@ -88,9 +93,11 @@ func (q *fifo) front() *held {
 
 func (q *fifo) pop() *held {
 	h := q.list[q.head]
+	// Nothing that left may be kept alive by its place.
 	q.list[q.head] = nil
 	q.head++
 	q.bytes -= h.size()
+	// Half of the list is gone: move the rest, at constant cost for each.
 	if q.head > 64 && q.head*2 > len(q.list) {
 		q.list = append([]*held(nil), q.list[q.head:]...)
 		q.head = 0
@@ -102,6 +109,7 @@ func (q *fifo) pop() *held {
 // holds an envelope for ten minutes: nobody could ask for it later, since resync
 // and history come with the durable store.
 func (b *Backbone) expire(now int64) {
+	// Both fifos are in the order of arrival, so the front is the oldest.
 	for h := b.kept.cache.front(); h != nil && now-h.at > cacheLife; h = b.kept.cache.front() {
 		b.kept.drop(b.kept.cache.pop())
 	}
@@ -111,6 +119,7 @@ func (b *Backbone) expire(now int64) {
 	}
 }
 
+// release ends custody: the row goes, and H with the last envelope of the target.
 func (b *Backbone) release(now int64, h *held) {
 	b.desk.Forget(custodyKey(h))
 	s, ok := b.subjects.Get(h.a.Envelope().Target)
@@ -126,11 +135,13 @@ func (b *Backbone) release(now int64, h *held) {
 // Rows of this room begin with this byte; the key goes on with the id.
 const custodyTable = 'c'
 
+// custodyKey is the whole id: rows of what was acknowledged are keyed by no hint.
 func custodyKey(h *held) []byte {
 	id := h.a.Envelope().ID
 	return append([]byte{custodyTable}, id[:]...)
 }
 
+// custodyRow is the envelope's bytes as they came.
 func custodyRow(h *held) machine.Row {
 	return machine.Row{Key: custodyKey(h), Value: h.a.Envelope().Raw}
 }

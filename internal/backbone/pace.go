@@ -24,6 +24,7 @@ func (p *pace) spend(now, rate, units int64) int64 {
 	} else {
 		p.used -= elapsed * rate
 	}
+	// It has arrived, so it is debited in full, whatever the debt.
 	p.at = now
 	p.used += 1000 * units
 	if ahead := p.used - 1000*rate*paceBurst; ahead > 0 {
