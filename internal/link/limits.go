@@ -14,6 +14,7 @@ const (
 	handshakeTime  = 10 * time.Second
 	handshakeBytes = 16 << 10
 	helloTime      = 5 * time.Second
+	backboneShare  = 40   // one link in so many is kept for the backbone: 256 of 10,256
 	turnsMax       = 4096 // sources whose pace is remembered, twice: a second of more sources than that is no one source's flood
 	helloLimit     = wire.FrameMaxHello
 
