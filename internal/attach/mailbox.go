@@ -74,6 +74,7 @@ type entry struct {
 	letter     *letter   // nil for a gap
 	gap        *wire.Gap // nil for an envelope
 	size       int
+	stored     bool // was queued to be sent
 	sent       bool // on the present link
 	gone       bool // no longer in the mailbox
 	prev, next *entry
@@ -215,19 +216,11 @@ func (m *mailbox) land(e *entry) {
 
 // rewind makes all that was sent unsent, in order.
 func (m *mailbox) rewind() {
-	queued := make(map[*entry]bool, m.unsent.len())
-	waiting := m.unsent
 	m.unsent, m.woken, m.evict = fifo[*entry]{}, fifo[*lane]{}, nil
-	for e, ok := waiting.pop(); ok; e, ok = waiting.pop() {
-		queued[e] = true
-	}
 	for e := m.oldest; e != nil; e = e.next {
-		l := e.lane
-		for p, ok := l.parked.pop(); ok; p, ok = l.parked.pop() {
-			queued[p] = true
-		}
-		l.woken = false
-		if e.sent || queued[e] { // what is neither is not stored yet; Stored queues it
+		e.lane.parked.clear()
+		e.lane.woken = false
+		if e.stored { // else Stored queues it
 			m.land(e)
 			m.unsent.push(e)
 		}
@@ -493,6 +486,7 @@ func (h *Home) isStored(now int64, b *batch) {
 func (h *Home) mailOut(now int64, b *batch) {
 	for _, p := range b.entries { // in the order of subscriptions
 		if !p.entry.gone {
+			p.entry.stored = true
 			p.client.unsent.push(p.entry)
 			h.pump(now, p.client)
 		}
