@@ -10,6 +10,7 @@ import (
 // touch notes that what is said of t, upwards or downwards, may have changed.
 // Frames go when the gathering is over.
 func (b *Backbone) touch(now int64, br *branch, t envelope.Target) {
+	// What is so when the gathering ends is sent; what came and went is not.
 	br.dirty.Set(t, struct{}{})
 	if br.flushAt == 0 {
 		br.flushAt = now + gather
@@ -68,14 +69,17 @@ func (b *Backbone) flushBranch(now int64, br *branch) (parent machine.LinkID, be
 func (b *Backbone) climb(now int64, br *branch, t envelope.Target, list []wire.InterestEntry) []wire.InterestEntry {
 	flags, grant := b.wantedBelow(now, br, t)
 	old, had := br.up.Get(t)
+	// Grants are compared by their end alone: the parent keeps the latest.
 	if flags == old.flags && end(grant) == end(old.grant) || flags == 0 && !had {
 		return list
 	}
 	if flags == 0 {
+		// A removal is an entry like others, with no flags.
 		br.up.Delete(t)
 	} else {
 		br.up.Set(t, upEntry{flags, grant})
 	}
+	// The parent's word was an answer to S and H; it will answer anew (J2).
 	if flags&(wire.Sender|wire.Holder) == 0 {
 		delete(br.elsewhere, t)
 	}
@@ -106,6 +110,7 @@ func (b *Backbone) wantedBelow(now int64, br *branch, t envelope.Target) (flags 
 			}
 		}
 	}
+	// The parent would drop such an R; so it is not sent.
 	if t.Kind == envelope.Address && (grant == nil || int64(grant.NotAfter) < now) {
 		return flags &^ wire.Receiver, nil
 	}
@@ -118,6 +123,7 @@ func (b *Backbone) wantedBelow(now int64, br *branch, t envelope.Target) (flags 
 // tell computes for each child that sends whether somebody outside of it wants t
 // (J2), and gathers what it has not been told.
 func (b *Backbone) tell(br *branch, t envelope.Target, down [][]wire.ElsewhereEntry) {
+	// Counted once, so that each child costs the same however many there are.
 	receivers := 0
 	if b.wantedHere(br, t) {
 		receivers++
@@ -131,6 +137,8 @@ func (b *Backbone) tell(br *branch, t envelope.Target, down [][]wire.ElsewhereEn
 	for i, c := range br.kids {
 		e, ok := c.entries.Get(t)
 		if !ok || e.flags&(wire.Sender|wire.Holder) == 0 {
+			// When it sends again it is told again: its own memory of the answer went
+			// with its S and H.
 			if ok {
 				e.told = 0
 			}
@@ -223,6 +231,7 @@ func (b *Backbone) setEntry(now int64, br *branch, c *child, e wire.InterestEntr
 	if before&wire.Receiver != 0 && e.Flags&wire.Receiver == 0 {
 		b.lapsed(now, e.Target, c.link)
 	}
+	// After the entry: the offer must not overtake the right to pull.
 	if before&wire.Receiver == 0 && e.Flags&wire.Receiver != 0 {
 		b.offerDirection(now, br, c.link, e.Target)
 	}
@@ -242,6 +251,8 @@ func (b *Backbone) onElsewhere(now int64, n *neighbour, f *wire.Elsewhere) {
 		if br.up.At(e.Target).flags&(wire.Sender|wire.Holder) == 0 {
 			continue
 		}
+		// Before a first word the way up counted as open, so only a yes after a no
+		// opens it.
 		old, known := br.elsewhere[e.Target]
 		br.elsewhere[e.Target] = e.Yes
 		if !known || old != e.Yes {

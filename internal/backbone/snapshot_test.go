@@ -200,3 +200,58 @@ func TestManyEnvelopesLeave(t *testing.T) {
 		t.Errorf("%d refused", x.a.counts[machine.RelayRefused])
 	}
 }
+
+// TestParentHearsLater: a parent that is told of a target for the first time long
+// after the graft becomes a direction of it then, and is offered what passed by
+// before; what is younger than interest takes to climb was pushed its way already
+// (J3, spec §9.3).
+func TestParentHearsLater(t *testing.T) {
+	for _, c := range []struct {
+		caption string
+		wait    int64
+		want    []string
+	}{
+		{"long after", climbing + 1_000, []string{"A>R interest R", "A>R offer 1", "R>A offer 1"}},
+		{"at once", 100, []string{"A>R interest R", "R>A offer 1"}},
+	} {
+		n := lineToRoot(t)
+		a := n.core("A")
+		a.arrives("AB", n.dataFrom("B", n.core("R").key.Address(), n.message(1)))
+		n.run(c.wait)
+		s := n.record()
+		a.want(groupTarget(), nil)
+		n.run(200)
+		s.want(t, c.caption, c.want...)
+	}
+}
+
+// TestEveryFrameOfTheStory: what the two-sided story of a cut needs crosses the
+// link in the order of control frames: prune and graft before interest, interest
+// before the offer that it makes possible (§8.5, §9.3, §11.1).
+func TestEveryFrameOfTheStory(t *testing.T) {
+	n := lineToRoot(t)
+	b := n.core("B")
+	b.want(groupTarget(), nil)
+	n.run(1_000)
+	n.cut("AB")
+	id := n.core("A").publish(n.message(1))
+	n.run(1_000)
+	s := n.record()
+	n.link("AB")
+	n.run(10_000)
+	at := map[string]int{}
+	for i, line := range s.take() {
+		if _, ok := at[line]; !ok {
+			at[line] = i + 1
+		}
+	}
+	story := []string{"B>A graft", "B>A interest R", "A>B offer 1", "B>A pull 1", "A>B pulled 1"}
+	for i, line := range story {
+		if at[line] == 0 || i > 0 && at[line] < at[story[i-1]] {
+			t.Errorf("%q is line %d of %v", line, at[line], at)
+		}
+	}
+	if b.got(id) != 1 {
+		t.Errorf("B got it %d times", b.got(id))
+	}
+}
