@@ -181,7 +181,6 @@ func (r *Router) handle(now int64, ev machine.Event) {
 // it is not read.
 func (r *Router) linkUp(now int64, ev machine.LinkUp) {
 	if code := r.gate.LinkUp(now, ev); code != wire.OK {
-		// x
 		r.links[ev.Link] = refused
 		r.desk.Do(machine.Report{Event: machine.LinkRefused, Link: ev.Link, Code: code, Text: code.Sentence()})
 		r.desk.Close(ev.Link, code, code.Sentence())
