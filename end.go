@@ -51,9 +51,8 @@ const (
 )
 
 // joinWait is how long the first envelope that is seen of a stream waits for those
-// before it, in milliseconds: what is published right after a subscription came
-// into force may be repaired by the routers, a second later, while the next is
-// pushed already. Who joins a stream that runs sees its first item that much later.
+// before it, in milliseconds, if the stream may have begun after the subscription:
+// its publisher's clock, which says when, may be behind.
 const joinWait = 2000
 
 // An end is the machine of one service: the gate, since an end trusts no router;
@@ -234,7 +233,10 @@ func (i inbox) Attached(_ int64, home identity.Address, code wire.Code) {
 
 // Subscribed takes the router's answer to a subscription. One that asks for
 // another try is not told: the client tries again.
-func (i inbox) Subscribed(_ int64, t envelope.Target, code wire.Code) {
+func (i inbox) Subscribed(now int64, t envelope.Target, code wire.Code) {
+	if code == wire.OK {
+		i.order.Since(now, t)
+	}
 	if !code.Retry() {
 		i.out.subscribed(t, code)
 	}

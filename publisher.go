@@ -3,6 +3,7 @@ package upsycle
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -183,9 +184,11 @@ func (p *publisher) forgetIdle() {
 	}
 }
 
-func newRun() (run envelope.Run) {
-	rand.Read(run[:])
-	return run
+// newRun names the stream of a publisher that starts now.
+func newRun() envelope.Run {
+	var chance [2]byte
+	rand.Read(chance[:])
+	return envelope.NewRun(uint64(time.Now().UnixMilli()), binary.BigEndian.Uint16(chance[:]))
 }
 
 // enqueue puts ln in turn, if it has something that may be signed now.

@@ -15,6 +15,9 @@ import (
 const (
 	queuedMax      = 1024     // deliveries of one target
 	queuedBytesMax = 16 << 20 // bytes of these
+	allBytesMax    = 96 << 20 // bytes of all targets, what is kept about each included; a router has 32 MiB on its way
+	topicsMax      = 10_000   // targets that mail makes known which nobody here asked for: as many as a router subscribes us to
+	deliveryCost   = 768      // bytes kept about an envelope beside its own
 )
 
 // A receiver holds what has come and was not acknowledged, for each target that
@@ -27,6 +30,7 @@ type receiver struct {
 	mu     sync.Mutex
 	topics map[envelope.Target]*topic
 	left   map[envelope.Target]struct{} // unsubscribed, maybe without a link
+	bytes  int                          // of unacknowledged deliveries of all targets, with their cost
 	ended  error                        // not nil: nothing more comes
 }
 
@@ -40,14 +44,15 @@ type topic struct {
 	target   envelope.Target
 	asked    bool // the router was asked to subscribe
 	subs     []*Subscription
-	kept     []*share      // what nobody acknowledged while there was no subscription
-	bytes    int           // of unacknowledged deliveries
-	count    int           // of these
-	dropped  uint64        // live items that were dropped and not told of yet
-	dropFrom uint64        // when the first of them was published
-	dropTo   uint64        // and the last
-	ready    chan struct{} // closed when the router has answered
-	code     wire.Code     // its answer
+	kept     []*share            // what nobody acknowledged while there was no subscription
+	bytes    int                 // of unacknowledged deliveries
+	count    int                 // of these
+	dropped  uint64              // live items that were dropped and not told of yet
+	dropFrom uint64              // when the first of them was published
+	dropTo   uint64              // and the last
+	gaps     [gapKinds]*delivery // the last gap of each reason
+	ready    chan struct{}       // closed when the router has answered
+	code     wire.Code           // its answer
 	answered bool
 }
 
@@ -65,7 +70,19 @@ type delivery struct {
 	encrypted bool
 	unread    error
 
-	shares int // not yet acknowledged
+	shares int  // not yet acknowledged
+	handed bool // a gap that some loop has had
+}
+
+// gapKinds counts the reasons of gaps that are told apart when too many come; those
+// that this version does not know are one.
+const gapKinds = int(wire.WhyTooLarge) + 1
+
+func gapKind(w wire.Why) int {
+	if w > wire.WhyTooLarge {
+		return 0
+	}
+	return int(w)
 }
 
 // A share is one subscription's part in a delivery: which of its items the
@@ -218,15 +235,15 @@ func (r *receiver) deliver(e *envelope.Envelope, receipt attach.Receipt, late bo
 		return
 	}
 	live := receipt == (attach.Receipt{})
-	if live && r.topics[e.Target] == nil {
+	tp := r.known(e.Target, receipt)
+	if tp == nil {
 		return
 	}
-	tp := r.topic(e.Target)
-	switch fits := tp.fits(len(e.Raw)); {
+	switch fits := tp.fits(len(e.Raw)) && r.bytes+len(e.Raw)+deliveryCost <= allBytesMax; {
 	case !fits && live:
 		tp.dropLive(e)
 	case !fits: // the router does not keep to its window
-		r.put(tp, &delivery{topic: tp, gap: overflow(e), receipt: receipt}, 1)
+		r.putGap(tp, overflow(e), receipt)
 	default:
 		r.flushDropped(tp)
 		r.put(tp, &delivery{topic: tp, envelope: e, receipt: receipt, late: late}, e.Count)
@@ -241,8 +258,39 @@ func (r *receiver) gap(g wire.Gap, receipt attach.Receipt) {
 		r.done(receipt)
 		return
 	}
-	tp := r.topic(g.Target)
-	r.put(tp, &delivery{topic: tp, gap: g, receipt: receipt}, 1)
+	if tp := r.known(g.Target, receipt); tp != nil {
+		r.putGap(tp, g, receipt)
+	}
+}
+
+// known returns the topic of what came, a new one for what has a place in the
+// router's mailbox: the application may be about to ask for it. Nil: nobody will,
+// and the router knows that.
+func (r *receiver) known(t envelope.Target, receipt attach.Receipt) *topic {
+	switch tp := r.topics[t]; {
+	case tp != nil:
+		return tp
+	case receipt == (attach.Receipt{}):
+		return nil
+	case len(r.topics) >= topicsMax:
+		r.done(receipt)
+		return nil
+	}
+	return r.topic(t)
+}
+
+// putGap takes in a gap. Of more than an honest router sends, those of one reason
+// become one.
+func (r *receiver) putGap(tp *topic, g wire.Gap, receipt attach.Receipt) {
+	last := &tp.gaps[gapKind(g.Why)]
+	if d := *last; d != nil && d.shares > 0 && tp.count >= queuedMax && (!d.handed || tp.count >= 2*queuedMax) {
+		d.gap.FromTime, d.gap.ToTime = min(d.gap.FromTime, g.FromTime), max(d.gap.ToTime, g.ToTime)
+		d.gap.Count = max(d.gap.Count, d.gap.Count+g.Count) // a wild count must not wrap around
+		r.done(receipt)
+		return
+	}
+	*last = &delivery{topic: tp, gap: g, receipt: receipt}
+	r.put(tp, *last, 1)
 }
 
 func overflow(e *envelope.Envelope) wire.Gap {
@@ -276,6 +324,7 @@ func (r *receiver) flushDropped(tp *topic) {
 func (r *receiver) put(tp *topic, d *delivery, items int) {
 	tp.count++
 	tp.bytes += d.size()
+	r.bytes += d.size() + deliveryCost
 	d.shares = max(len(tp.subs), 1)
 	if len(tp.subs) == 0 {
 		tp.kept = append(tp.kept, newShare(r, d, nil, items))
@@ -368,6 +417,7 @@ func (sh *share) finish() {
 	if d.shares--; d.shares == 0 {
 		d.topic.count--
 		d.topic.bytes -= d.size()
+		sh.recv.bytes -= d.size() + deliveryCost
 		sh.recv.done(d.receipt)
 	}
 }

@@ -237,7 +237,7 @@ func (sh *share) take() (Item, bool) {
 		if sh.next > 0 || sh.left == 0 {
 			return Item{}, false
 		}
-		sh.next = 1
+		sh.next, d.handed = 1, true
 		return Item{Target: d.gap.Target.To, Gap: newGap(d.gap), hand: sh}, true
 	}
 	d.open(sh.recv.sealer)

@@ -39,6 +39,7 @@ type Home struct {
 	clients   *ordered.Map[identity.Address, *client]
 	audiences map[envelope.Target]*audience
 	bytes     int // of all mailboxes
+	subs      int // subscriptions of all clients
 
 	checks map[machine.Token]check       // attach and subscribe under verification
 	takes  map[envelope.ID]*taking       // what waits for the upstream's custody

@@ -151,3 +151,30 @@ func TestFullMailboxRemembersWhereRoomIs(t *testing.T) {
 		t.Errorf("the oldest is %d of %d, want 2 of 400", box.oldest.n, len(box.mail))
 	}
 }
+
+// Many keys do not help: all clients share a bound, and what one gives up another
+// may have.
+func TestAllSubscriptionsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	h := w.newCore(1, Limits{AllSubscribed: 3})
+	ask := func(c *proc, want wire.Code, f wire.Frame) {
+		t.Helper()
+		c.in = nil
+		c.say(f)
+		if got := heard[*wire.Subscribed](c); len(got) != 1 || got[0].Code != want {
+			t.Errorf("%v: %v, want %v", f, got, want)
+		}
+	}
+	one, two := w.newRaw(2, wire.Service), w.newRaw(3, wire.Service)
+	first := one.join(h)
+	ask(one, wire.OK, &wire.Subscribe{Target: other(t)})
+	two.join(h)
+	third := envelope.Target{Kind: envelope.Group, To: testKey(t, 99).Address()}
+	ask(two, wire.Quota, &wire.Subscribe{Target: third})
+	ask(two, wire.OK, &wire.Subscribe{Target: groupTarget(t)}) // it has that
+	ask(two, wire.OK, &wire.Unsubscribe{Target: groupTarget(t)})
+	ask(two, wire.OK, &wire.Subscribe{Target: third})
+	w.cut(first)
+	w.settle()
+	ask(two, wire.Quota, &wire.Subscribe{Target: groupTarget(t)}) // who is away keeps what it has
+}

@@ -101,6 +101,9 @@ func (c *Client) refused(now int64, h *home, v gate.Verdict) {
 // judgeAgain asks the gate once more. The number stays pending meanwhile, so the
 // home's window holds.
 func (c *Client) judgeAgain(now int64, t task) {
+	if t.deal.N <= c.homeOf(t.deal.Root).tally.base {
+		return // of an earlier mailbox, whose window does not bound it any more
+	}
 	c.Verdict(now, c.gate.Submit(now, t.deal))
 }
 

@@ -5,6 +5,7 @@ package attach
 type Limits struct {
 	Clients        int // mailboxes
 	Subscriptions  int // of one client
+	AllSubscribed  int // subscriptions of all clients
 	MailboxBytes   int // of one client
 	MailboxEntries int // of one client
 	TotalBytes     int // of all mailboxes
@@ -23,6 +24,11 @@ const (
 	ClientsMax = 10_000
 	// SubscriptionsMax is what one member may subscribe to (spec §12.2).
 	SubscriptionsMax = 10_000
+	// AllSubscribedMax bounds the subscriptions of all clients together: keys cost
+	// nothing, so who may attach under any key could fill the memory with those of
+	// clients that stay away. A subscription and its target take about 700 bytes in
+	// all rooms; half as many as the backbone has room for targets.
+	AllSubscribedMax = 500_000
 	// MailboxBytesMax and MailboxEntriesMax bound one mailbox (H4): beyond them
 	// the oldest go and leave a gap.
 	MailboxBytesMax   = 64 << 20
@@ -114,6 +120,9 @@ const (
 	// that finds no room pass as they come.
 	streamsMax = 65_536
 	streamIdle = 3600_000
+	// joinDoubt is by how much a publisher's clock may be behind ours, so that its
+	// stream seems to have begun before the subscription, in milliseconds.
+	joinDoubt = 60_000
 	// holesKept is how many given-up holes of a stream are remembered, so that
 	// what fills them later is told from a duplicate.
 	holesKept = 1024
@@ -123,6 +132,7 @@ const (
 func (l Limits) filled() Limits {
 	l.Clients = or(l.Clients, ClientsMax)
 	l.Subscriptions = or(l.Subscriptions, SubscriptionsMax)
+	l.AllSubscribed = or(l.AllSubscribed, AllSubscribedMax)
 	l.MailboxBytes = or(l.MailboxBytes, MailboxBytesMax)
 	l.MailboxEntries = or(l.MailboxEntries, MailboxEntriesMax)
 	l.TotalBytes = or(l.TotalBytes, TotalBytesMax)

@@ -74,6 +74,7 @@ type entry struct {
 	letter     *letter   // nil for a gap
 	gap        *wire.Gap // nil for an envelope
 	size       int
+	stored     bool // was queued to be sent
 	sent       bool // on the present link
 	gone       bool // no longer in the mailbox
 	prev, next *entry
@@ -215,19 +216,11 @@ func (m *mailbox) land(e *entry) {
 
 // rewind makes all that was sent unsent, in order.
 func (m *mailbox) rewind() {
-	queued := make(map[*entry]bool, m.unsent.len())
-	waiting := m.unsent
 	m.unsent, m.woken, m.evict = fifo[*entry]{}, fifo[*lane]{}, nil
-	for e, ok := waiting.pop(); ok; e, ok = waiting.pop() {
-		queued[e] = true
-	}
 	for e := m.oldest; e != nil; e = e.next {
-		l := e.lane
-		for p, ok := l.parked.pop(); ok; p, ok = l.parked.pop() {
-			queued[p] = true
-		}
-		l.woken = false
-		if e.sent || queued[e] { // what is neither is not stored yet; Stored queues it
+		e.lane.parked.clear()
+		e.lane.woken = false
+		if e.stored { // else Stored queues it
 			m.land(e)
 			m.unsent.push(e)
 		}
@@ -391,70 +384,6 @@ func (h *Home) expire(now int64, c *client) {
 	}
 }
 
-// onDelivered deletes what a client has for good (H2).
-func (h *Home) onDelivered(now int64, s *session, f *wire.Delivered) {
-	n, steps := h.acknowledge(s.client, f.N, f.Also)
-	if n > 0 {
-		h.desk.Do(machine.Report{Event: machine.DeliveryAcked, Link: s.link, Count: n})
-	}
-	h.gate.Worked(now, s.link, steps-n)
-	h.pump(now, s.client)
-}
-
-// acknowledge removes all entries up to n and those in the ranges, and returns
-// how many, and how many it looked at. The ranges rise.
-func (h *Home) acknowledge(c *client, n uint64, also []wire.Range) (removed, steps int) {
-	var keys [][]byte
-	before := len(c.mail)
-	// From the oldest on: numbers that are gone already cost nothing, however far
-	// a client counts.
-	for c.oldest != nil && c.oldest.n <= n {
-		keys = h.take(c, c.oldest, keys)
-	}
-	steps = before - len(c.mail)
-	var numbers uint64
-	for _, r := range also {
-		if r.First <= c.last {
-			numbers += min(r.Last, c.last) - r.First + 1
-		}
-	}
-	if entries := len(c.mail); numbers < uint64(entries) {
-		steps += int(numbers)
-		keys = h.takeNumbers(c, also, keys)
-	} else {
-		steps += entries
-		keys = h.takeRanges(c, also, keys)
-	}
-	h.desk.Forget(keys...)
-	return before - len(c.mail), steps
-}
-
-// takeNumbers looks up each number of the ranges.
-func (h *Home) takeNumbers(c *client, also []wire.Range, keys [][]byte) [][]byte {
-	for _, r := range also {
-		for i, last := r.First, min(r.Last, c.last); i <= last; i++ {
-			if e, ok := c.mail[i]; ok {
-				keys = h.take(c, e, keys)
-			}
-		}
-	}
-	return keys
-}
-
-// takeRanges walks once through the mailbox: it has fewer entries than the ranges
-// have numbers.
-func (h *Home) takeRanges(c *client, also []wire.Range, keys [][]byte) [][]byte {
-	e := c.oldest
-	for _, r := range also {
-		for ; e != nil && e.n <= r.Last; e = e.next {
-			if e.n >= r.First {
-				keys = h.take(c, e, keys)
-			}
-		}
-	}
-	return keys
-}
-
 // pump sends mail within the windows of its target and its client and the backlog
 // of its link.
 func (h *Home) pump(now int64, c *client) {
@@ -557,6 +486,7 @@ func (h *Home) isStored(now int64, b *batch) {
 func (h *Home) mailOut(now int64, b *batch) {
 	for _, p := range b.entries { // in the order of subscriptions
 		if !p.entry.gone {
+			p.entry.stored = true
 			p.client.unsent.push(p.entry)
 			h.pump(now, p.client)
 		}

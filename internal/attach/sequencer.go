@@ -12,7 +12,7 @@ import (
 // SequencerLimits bound a Sequencer; zero values are the defaults of a home.
 type SequencerLimits struct {
 	Wait      int64 // milliseconds that anything waits behind a hole
-	Join      int64 // milliseconds that an unknown stream waits for its beginning; 0: it starts where it is seen first
+	Join      int64 // milliseconds that a stream waits whose beginning is in doubt; 0: it starts where it is seen first
 	Envelopes int   // that wait in one stream
 	Bytes     int   // that wait in one stream
 	Total     int   // bytes that wait in all streams
@@ -23,19 +23,23 @@ type SequencerLimits struct {
 // the numbers of the items tell: an envelope ahead of a hole waits until the hole
 // is filled, for 30 s at most and within bounds; then a gap tells of the hole and
 // the stream goes on. What fills it later passes at once, marked late. In a live
-// stream a hole is a gap at once. The first envelope of an unknown stream starts
-// it wherever it is, after waiting for Join whether an earlier one comes: the first
-// of a young subscription may be repaired while the next is pushed already. What
-// was before the start is no gap. Streams never wait for each other.
+// stream a hole is a gap at once. Streams never wait for each other.
 //
-// Inputs: Put, Excuse, Forget, Tick; each appends to a list what passes, in order.
+// A stream that began after its target was wanted (Since) is known from its first
+// number on: the first of a young subscription may be repaired while the next is
+// pushed already. Any other stream starts where it is seen first, after waiting for
+// Join, if its beginning may only seem to lie before: what was before the start is
+// no gap.
+//
+// Inputs: Since, Put, Excuse, Forget, Tick; each but the first appends to a list what passes, in order.
 // Queries: Deadline, Held. Times are Unix milliseconds. It is not safe for
 // concurrent use.
 type Sequencer struct {
 	limits  SequencerLimits
 	streams map[envelope.Stream]*stream
 	targets map[envelope.Target]*targetStreams
-	ages    fifo[*stream] // for forgetting idle ones
+	since   map[envelope.Target]int64 // what begins later is seen from its beginning
+	ages    fifo[*stream]             // for forgetting idle ones
 	due     ordered.Agenda[*stream]
 	held    int // bytes
 	count   int // envelopes
@@ -110,6 +114,15 @@ func NewSequencer(l SequencerLimits) *Sequencer {
 		limits:  l,
 		streams: make(map[envelope.Stream]*stream),
 		targets: make(map[envelope.Target]*targetStreams),
+		since:   make(map[envelope.Target]int64),
+	}
+}
+
+// Since says that what is published to a target from now on will come. Of several
+// calls the first counts, until Forget.
+func (s *Sequencer) Since(now int64, t envelope.Target) {
+	if _, ok := s.since[t]; !ok {
+		s.since[t] = now
 	}
 }
 
@@ -152,6 +165,7 @@ func (s *Sequencer) Excuse(t envelope.Target, count uint64) {
 // Forget drops what is known of a target's streams, since nobody wants it any
 // more. What was held passes.
 func (s *Sequencer) Forget(t envelope.Target, out []Passed) []Passed {
+	delete(s.since, t)
 	l, ok := s.targets[t]
 	if !ok {
 		return out
@@ -195,11 +209,12 @@ func (s *Sequencer) stream(now int64, e *envelope.Envelope) *stream {
 	}
 	s.forgetIdle(now)
 	if len(s.streams) >= s.limits.Streams {
+		s.overlook(now, key.Target)
 		return nil
 	}
-	st := &stream{key: key, used: now, joins: e.First > 0}
-	if s.limits.Join == 0 || e.Flags&envelope.Live != 0 {
-		st.begin(e.First)
+	st := &stream{key: key, used: now}
+	if e.First > 0 {
+		s.join(now, st, e)
 	}
 	s.streams[key] = st
 	l, ok := s.targets[key.Target]
@@ -210,6 +225,33 @@ func (s *Sequencer) stream(now int64, e *envelope.Envelope) *stream {
 	l.list = append(l.list, st)
 	s.ages.push(st)
 	return st
+}
+
+// join decides where a stream begins of which something else than the first came:
+// at that, or at the number 0, or at what comes within Join. The run says when the
+// stream began by its publisher's clock, which is ahead of ours by what the
+// envelope's time is.
+func (s *Sequencer) join(now int64, st *stream, e *envelope.Envelope) {
+	since, ok := s.since[st.key.Target]
+	began := int64(st.key.Run.Start())
+	known := ok && began <= int64(e.Time) // else the run holds no time
+	began -= max(0, int64(e.Time)-now)
+	switch {
+	case e.Flags&envelope.Live != 0:
+		st.begin(e.First)
+	case known && began >= since: // a hole like any other
+	case s.limits.Join == 0, known && began < since-joinDoubt:
+		st.begin(e.First)
+	default:
+		st.joins = true
+	}
+}
+
+// overlook takes note that streams of a target may begin unseen.
+func (s *Sequencer) overlook(now int64, t envelope.Target) {
+	if _, ok := s.since[t]; ok {
+		s.since[t] = now
+	}
 }
 
 // forgetIdle looks at the two oldest streams.
@@ -223,6 +265,7 @@ func (s *Sequencer) forgetIdle(now int64) {
 		case len(st.held) > 0 || now-st.used < streamIdle:
 			s.ages.push(st)
 		default:
+			s.overlook(now, st.key.Target)
 			s.drop(st)
 		}
 	}

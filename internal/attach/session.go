@@ -237,7 +237,8 @@ func (h *Home) forget(now int64, c *client) {
 func (h *Home) onSubscribe(now int64, s *session, f *wire.Subscribe) {
 	_, again := s.client.subs.Get(f.Target)
 	switch {
-	case !again && s.client.subs.Len() >= h.cfg.Limits.Subscriptions:
+	case !again && (s.client.subs.Len() >= h.cfg.Limits.Subscriptions || h.subs >= h.cfg.Limits.AllSubscribed):
+		h.desk.Count(machine.TableFull, s.link)
 		h.answer(s, f.Ref, wire.Quota)
 	case f.Target.Kind == envelope.Group:
 		h.subscribe(now, s, f)
@@ -295,6 +296,7 @@ func (h *Home) subscribe(now int64, s *session, f *wire.Subscribe) {
 	if !ok {
 		sub = &subscription{client: c, target: t}
 		c.subs.Set(t, sub)
+		h.subs++
 		a.members = append(a.members, sub)
 	}
 	sub.mode = f.Mode
@@ -306,6 +308,9 @@ func (h *Home) subscribe(now int64, s *session, f *wire.Subscribe) {
 	later := sub.grant != nil && (a.grant == nil || sub.grant.NotAfter > a.grant.NotAfter)
 	if later {
 		a.grant = sub.grant
+	}
+	if !had {
+		h.order.Since(now, t)
 	}
 	if !had || later {
 		h.up.Want(now, t, a.grant)
@@ -331,6 +336,7 @@ func (h *Home) onUnsubscribe(now int64, s *session, f *wire.Unsubscribe) {
 // must not wait for what nobody wanted meanwhile.
 func (h *Home) unsubscribe(now int64, sub *subscription) {
 	sub.client.subs.Delete(sub.target)
+	h.subs--
 	a := h.audiences[sub.target]
 	if a.remove(sub); len(a.members) > 0 {
 		return

@@ -91,8 +91,7 @@ func (b *Backbone) planAges(now int64, s *subject) {
 	b.agenda.Put(at, job{do: (*Backbone).agesDue, at: s.target, due: at})
 }
 
-// agesDue offers what has come of age (S1): the first two steps on the tree where
-// it was not pushed, the later ones deep on both. At most one frame of each kind a
+// agesDue offers what has come of age (S1). At most one frame of each kind a
 // second; what does not fit waits for the next.
 func (b *Backbone) agesDue(now int64, j job) {
 	s, ok := b.subjects.Get(j.at)
@@ -100,31 +99,53 @@ func (b *Backbone) agesDue(now int64, j job) {
 		return
 	}
 	s.own.dueAt = 0
-	var onP, onS, deep []wire.Prefix
+	var o offers
 	for n := range s.own.steps {
-		for len(onP) < wire.EntriesMax && len(onS) < wire.EntriesMax && len(deep) < wire.EntriesMax {
+		for !o.full() {
 			h := s.own.step(n, now)
 			if h == nil {
 				break
 			}
-			switch {
-			case h.gone || h.expires < now:
-			case n >= early:
-				deep = append(deep, h.id)
-			case s.secondary.IsZero() || h.via != s.primary:
-				onP = append(onP, h.id)
-				fallthrough
-			default:
-				if h.via != s.secondary {
-					onS = append(onS, h.id)
-				}
+			if !h.gone && h.expires >= now {
+				o.add(s, h, n)
 			}
 		}
 	}
-	b.offerOn(now, s, s.primary, onP, false)
-	b.offerOn(now, s, s.secondary, onS, false)
-	b.offerBoth(now, s, deep)
+	b.offerOn(now, s, s.primary, o.primary, false)
+	b.offerOn(now, s, s.primary, o.elsewhere, true)
+	b.offerOn(now, s, s.secondary, o.secondary, false)
+	b.offerBoth(now, s, o.deep)
 	b.planAges(now, s)
+}
+
+// offers are the ids of one round, by where and how they are offered.
+type offers struct {
+	primary   []wire.Prefix // there is no secondary root, and they were pushed on p
+	elsewhere []wire.Prefix // pushed on another tree than p: deep there, since relays that both trees share have them
+	secondary []wire.Prefix
+	deep      []wire.Prefix // later steps
+}
+
+func (o *offers) full() bool {
+	return max(len(o.primary), len(o.elsewhere), len(o.secondary), len(o.deep)) >= wire.EntriesMax
+}
+
+// add puts h where step n of S1 offers it: the first two steps on the trees where
+// it was not pushed, later ones deep on both.
+func (o *offers) add(s *subject, h *held, n int) {
+	if n >= early {
+		o.deep = append(o.deep, h.id)
+		return
+	}
+	switch {
+	case h.via != s.primary:
+		o.elsewhere = append(o.elsewhere, h.id)
+	case s.secondary.IsZero():
+		o.primary = append(o.primary, h.id)
+	}
+	if !s.secondary.IsZero() && h.via != s.secondary {
+		o.secondary = append(o.secondary, h.id)
+	}
 }
 
 // step returns the next envelope of step n if its age has come, and passes it.

@@ -175,6 +175,8 @@ func (b *Backbone) Frame(now int64, link machine.LinkID, fr wire.Frame) {
 		b.desk.Count(machine.FrameIgnored, link)
 		return
 	}
+	// The frame is taken all the same: only what follows it is read later.
+	b.slow(now, n, n.paces.charge(now, fr))
 	switch f := fr.(type) {
 	case *wire.Announce, *wire.Retract, *wire.SeqReq:
 		b.forest.Frame(now, link, fr)
@@ -206,6 +208,7 @@ func (b *Backbone) Frame(now int64, link machine.LinkID, fr wire.Frame) {
 
 // Verified handles the answer to a Verify of this room or of its trees.
 func (b *Backbone) Verified(now int64, t machine.Token, failed int) {
+	// Two rooms ask under this roof; the token says which.
 	if t.Owner() == machine.OwnerTree {
 		b.forest.Verified(now, t, failed)
 		b.follow(now)
@@ -222,10 +225,13 @@ func (b *Backbone) Signed(now int64, t machine.Token, sig identity.Signature) {
 
 // Tick does what is due.
 func (b *Backbone) Tick(now int64) {
+	// Trees first: what is due below must see the parents of this instant.
 	b.forest.Tick(now)
 	b.follow(now)
 	b.expire(now)
 	b.grantsOver(now)
+	// A job may plan others for now; they run in the same Tick, and each of them
+	// is later than what made it.
 	for j, ok := b.agenda.Pop(now); ok; j, ok = b.agenda.Pop(now) {
 		j.do(b, now, j)
 	}
@@ -253,7 +259,9 @@ func (b *Backbone) Flush(int64) { b.flushPulls() }
 
 // follow carries out what changed in the trees, in order (T7, R4).
 func (b *Backbone) follow(now int64) {
+	// Acting on a change may make the trees change again.
 	for changes := b.forest.Changes(); len(changes) > 0; changes = b.forest.Changes() {
+		// Mapping looks at the state after all changes, so once is enough.
 		remap := false
 		for _, c := range changes {
 			if c.Kind == tree.Reach {
@@ -274,6 +282,7 @@ func (b *Backbone) follow(now int64) {
 	}
 }
 
+// comparePrefix orders ids, so that tables of them are visited alike in each run.
 func comparePrefix(a, b wire.Prefix) int {
 	for i := range a {
 		if a[i] != b[i] {

@@ -42,6 +42,7 @@ type entry struct {
 	told  int8 // elsewhere: 0 nothing yet, -1 no, +1 yes
 }
 
+// branch returns the branch of a tree, made if need be.
 func (b *Backbone) branch(root identity.Address) *branch {
 	br, ok := b.branches.Get(root)
 	if !ok {
@@ -56,6 +57,8 @@ func (b *Backbone) branch(root identity.Address) *branch {
 	return br
 }
 
+// child returns the child at a link, or nil. A router has as many children as it has
+// links at most, and few in most trees.
 func (br *branch) child(link machine.LinkID) *child {
 	for _, c := range br.kids {
 		if c.link == link {
@@ -74,6 +77,7 @@ func (b *Backbone) onGraft(now int64, n *neighbour, f *wire.Graft) {
 		b.desk.Count(machine.FrameIgnored, n.link)
 		return
 	}
+	// A graft means a new beginning: the sender says all of its interest anew.
 	br := b.branch(f.Root)
 	b.dropChild(now, br, n.link)
 	c := &child{
@@ -81,6 +85,7 @@ func (b *Backbone) onGraft(now int64, n *neighbour, f *wire.Graft) {
 		entries: ordered.NewMap[envelope.Target, *entry](envelope.Target.Compare),
 		waiting: make(map[envelope.Target]machine.Token),
 	}
+	// By link, so that what is sent to several children has one order (I16).
 	i := 0
 	for i < len(br.kids) && br.kids[i].link < n.link {
 		i++
@@ -88,6 +93,8 @@ func (b *Backbone) onGraft(now int64, n *neighbour, f *wire.Graft) {
 	br.kids = append(br.kids[:i], append([]*child{c}, br.kids[i:]...)...)
 }
 
+// onPrune ends a child (T7). It may have ended already, with the sender having become
+// this router's parent.
 func (b *Backbone) onPrune(now int64, n *neighbour, f *wire.Prune) {
 	if br, ok := b.branches.Get(f.Root); ok {
 		b.dropChild(now, br, n.link)
@@ -108,10 +115,12 @@ func (b *Backbone) dropChild(now int64, br *branch, link machine.LinkID) {
 			break
 		}
 	}
+	// Data that the child sent before it left may still be on its way (F2).
 	b.edgeEnded(now, link, br.root, false)
 	b.entries -= c.entries.Len()
 	c.waiting = nil // answers that come late find no child
 	for t, e := range c.entries.All() {
+		// It may still pull what it was offered while it hung here.
 		if e.flags&wire.Receiver != 0 {
 			b.lapsed(now, t, link)
 		}
@@ -124,6 +133,7 @@ func (b *Backbone) dropChild(now int64, br *branch, link machine.LinkID) {
 func (b *Backbone) newParent(now int64, c tree.Change) {
 	br := b.branch(c.Root)
 	if c.Old != 0 {
+		// A link that has ended took the child entry at its other end along.
 		if b.neighbours.Has(c.Old) {
 			b.desk.Send(c.Old, machine.Control, &wire.Prune{Root: c.Root})
 		}
@@ -139,11 +149,9 @@ func (b *Backbone) newParent(now int64, c tree.Change) {
 	for _, t := range b.active(br) {
 		b.touch(now, br, t)
 	}
-	b.flushBranch(now, br)
-	if c.New != 0 {
-		for _, t := range br.up.Keys() {
-			b.offerDirection(now, br, c.New, t)
-		}
+	parent, begun := b.flushBranch(now, br)
+	for _, t := range begun {
+		b.offerDirection(now, br, parent, t)
 	}
 }
 
@@ -170,6 +178,7 @@ func (b *Backbone) tidyBranch(br *branch) {
 
 // active returns the targets that may have to be told upwards, in order.
 func (b *Backbone) active(br *branch) []envelope.Target {
+	// Neither what was said upwards nor downwards counts here: only what is (J1).
 	set := ordered.NewMap[envelope.Target, struct{}](envelope.Target.Compare)
 	for _, c := range br.kids {
 		for t := range c.entries.All() {

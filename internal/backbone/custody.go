@@ -14,6 +14,9 @@ func (b *Backbone) Take(now int64, a gate.Admitted) { b.take(now, a, true) }
 // Retake is Take for what was pushed in an earlier life of the id: no push.
 func (b *Backbone) Retake(now int64, a gate.Admitted) { b.take(now, a, false) }
 
+// take gives the envelope its stamp, which is this router's word and nobody's
+// signature: it says how long the envelope has been in the network, whatever the
+// clock of its publisher says (spec §10.1).
 func (b *Backbone) take(now int64, a gate.Admitted, push bool) {
 	e := a.Envelope()
 	h := newHeld(now, a, wire.Stamp{Ingress: b.cfg.Self, Time: uint64(now)})
@@ -24,6 +27,7 @@ func (b *Backbone) take(now int64, a gate.Admitted, push bool) {
 		return
 	}
 	if e.Flags&envelope.Live != 0 {
+		// Nothing is promised for a live envelope, so nothing is waited for.
 		b.sending(now, s)
 		b.down.Taken(now, e.ID, wire.OK, 0)
 		if push {
@@ -38,6 +42,8 @@ func (b *Backbone) take(now int64, a gate.Admitted, push bool) {
 // what is on its way there.
 func (b *Backbone) store(now int64, h *held) {
 	e := h.a.Envelope()
+	// What was acknowledged is never evicted to make room: the publisher keeps
+	// what is refused here, and asks again.
 	if b.ledger.bytes+b.takingBytes+h.bytes > b.cfg.Limits.Custody || b.custodyNo+len(b.takes) >= b.bounds.custody {
 		b.down.Taken(now, e.ID, wire.StorageFull, retryFull)
 		return
@@ -51,10 +57,12 @@ func (b *Backbone) store(now int64, h *held) {
 // the way there: acknowledged again. Only in the cache: stored with the stamp it
 // has, not pushed again. Neither: false, and the caller checks it like a new one.
 func (b *Backbone) Again(now int64, e *envelope.Envelope) bool {
+	// The answer of the store is under way and will be everybody's.
 	if b.taking[e.ID] {
 		return true
 	}
 	h := b.kept.at[wire.PrefixOf(e.ID)]
+	// The table is keyed by prefixes, which are hints: the whole id decides.
 	if h == nil || h.full != e.ID {
 		return false
 	}
@@ -62,6 +70,7 @@ func (b *Backbone) Again(now int64, e *envelope.Envelope) bool {
 		b.down.Taken(now, e.ID, wire.OK, 0)
 		return true
 	}
+	// A copy: neighbours may be pulling the cached one in this very step.
 	own := *h
 	own.own, own.push = true, false
 	b.store(now, &own)
@@ -84,6 +93,8 @@ func (b *Backbone) Stored(now int64, t machine.Token, err error) {
 		b.down.Taken(now, e.ID, wire.StorageFull, retryFull)
 		return
 	}
+	// It was there when the envelope was taken; other targets may have filled the
+	// table since. What is stored must not stay behind unowned.
 	s := b.subject(e.Target)
 	if s == nil {
 		b.desk.Forget(custodyKey(h))
@@ -109,6 +120,7 @@ func (b *Backbone) Stored(now int64, t machine.Token, err error) {
 
 // sending makes this router count as a sender of s for a while (S).
 func (b *Backbone) sending(now int64, s *subject) {
+	// One job ends the sender, however many envelopes prolong it.
 	first := s.senderUntil == 0
 	s.senderUntil = now + linger
 	if first {
@@ -138,6 +150,7 @@ func (b *Backbone) senderDue(now int64, j job) {
 // on which it did not go get its id soon after (S1), and whoever joined only those
 // pulls it.
 func (b *Backbone) pushFirst(now int64, s *subject, h *held) {
+	// The roots may have changed while the store was writing.
 	if !s.mapped {
 		b.place(now, s)
 	}
@@ -153,6 +166,7 @@ func (b *Backbone) spread(root rootKey, from machine.LinkID, h *held, hops uint6
 		return
 	}
 	e := h.a.Envelope()
+	// One frame for all directions: frames are never changed once made.
 	f := &wire.Data{Root: root, Hops: hops, Stamp: h.stamp, Envelope: e}
 	b.directions(root, e.Target, from, func(n *neighbour) { b.push(n, f) })
 }

@@ -13,6 +13,8 @@ type rootKey = identity.Address
 // onData relays (F2). The order of checks is part of the rule: what costs nothing
 // comes first, and nothing is passed on before its verdict.
 func (b *Backbone) onData(now int64, n *neighbour, f *wire.Data) {
+	// The order is F2's. Up to the last line nothing was allocated or verified,
+	// so what a neighbour sends to no purpose costs this router next to nothing.
 	e := f.Envelope
 	switch {
 	case !b.isEdge(now, n, f.Root):
@@ -33,6 +35,7 @@ func (b *Backbone) onData(now int64, n *neighbour, f *wire.Data) {
 	case !stampFits(now, e, f.Stamp):
 		b.refused(n.link, e, wire.Clock, "the stamp's time is outside of the envelope's window")
 		return
+	// The usual second copy ends here: one look-up.
 	case b.gate.Seen(e.ID):
 		b.desk.Count(machine.DuplicateDropped, n.link)
 		return
@@ -71,6 +74,7 @@ func (b *Backbone) Verdict(now int64, v gate.Verdict) {
 // accepted keeps an envelope for a while, serves who waits for it, and passes a
 // pushed one on. One that was pulled is not pushed: it went along an offer.
 func (b *Backbone) accepted(now int64, v gate.Verdict) {
+	// The gate has made this one; from here on its right to exist is not asked again.
 	e := v.Admitted.Envelope()
 	h := newHeld(now, v.Admitted, v.Case.Stamp)
 	if s := b.passing(e.Target); s != nil {
@@ -80,10 +84,13 @@ func (b *Backbone) accepted(now int64, v gate.Verdict) {
 			b.deliveredHere(h)
 		}
 	}
+	// Live envelopes are worth nothing a moment later.
 	if e.Flags&envelope.Live == 0 {
 		b.kept.put(h)
 	}
 	b.found(now, h)
+	// A pulled one has no tree: it came along an offer, and who lacks it behind
+	// this router was offered it too.
 	if !v.Case.Root.IsZero() {
 		b.spread(v.Case.Root, v.Case.Link, h, v.Case.Hops+1)
 	}
@@ -96,6 +103,8 @@ func (b *Backbone) deliveredHere(h *held) {
 	}
 }
 
+// refused reports what was not taken. Who is to blame, and whether anybody is, was
+// the gate's to say.
 func (b *Backbone) refused(link machine.LinkID, e *envelope.Envelope, code wire.Code, text string) {
 	b.desk.Do(machine.Report{Event: machine.RelayRefused, Link: link, Code: code, ID: e.ID, Text: text})
 }

@@ -348,7 +348,7 @@ func TestOfferedOnPrimary(t *testing.T) {
 	var when []int64
 	start := n.now
 	n.tap = func(from, to *core, f wire.Frame) {
-		if o, ok := f.(*wire.Offer); ok && from == a && o.Root == c.key.Address() {
+		if o, ok := f.(*wire.Offer); ok && from == a && o.Deep && o.Root == c.key.Address() {
 			when = append(when, n.now-start)
 		}
 	}

@@ -1,8 +1,6 @@
 package backbone
 
 import (
-	"time"
-
 	"upsycle/identity"
 	"upsycle/internal/envelope"
 	"upsycle/internal/machine"
@@ -29,6 +27,7 @@ type grantEnd struct {
 // address drops R and blames nobody; a verified one is not verified again.
 func (b *Backbone) checkGrant(now int64, n *neighbour, br *branch, c *child, e wire.InterestEntry) {
 	g := e.Grant
+	// Flags that need no grant stay, as if they had come alone.
 	if g == nil || g.Address != e.Target.To || int64(g.NotAfter) < now || int64(g.NotAfter) > now+grantLife+stampSkew {
 		e.Flags &^= wire.Receiver
 		e.Grant = nil
@@ -48,12 +47,12 @@ func (b *Backbone) checkGrant(now int64, n *neighbour, br *branch, c *child, e w
 		b.desk.Count(machine.TableFull, c.link)
 		return
 	}
+	// The old entry stands until the answer: a renewal must not make a hole.
 	t := b.desk.Verify(machine.OwnerBackbone, c.link, g.Claim())
 	b.checks[t] = &grantCheck{br, c, e}
 	c.waiting[e.Target] = t
-	if n.checking++; n.checking >= checksPerLink && n.pausedTill <= now {
-		n.pausedTill = now + checkPause
-		b.desk.Do(machine.Pause{Link: n.link, Until: time.UnixMilli(n.pausedTill)})
+	if n.checking++; n.checking >= checksPerLink {
+		b.slow(now, n, checkPause)
 	}
 }
 
@@ -73,9 +72,12 @@ func (b *Backbone) grantChecked(now int64, t machine.Token, failed int) {
 		delete(w.child.waiting, w.entry.Target)
 	}
 	if failed >= 0 {
+		// Every honest router would have refused these bytes (spec §12.1).
 		b.gate.Charge(now, w.child.link, wire.BadSignature, "a grant's signature does not hold")
 		return
 	}
+	// Also where the entry is no longer wanted: the next one with this grant
+	// costs nothing.
 	b.grants.PutGrant(now, w.entry.Grant)
 	if current {
 		b.grantGood(now, w.br, w.child, w.entry)
@@ -104,6 +106,7 @@ func (b *Backbone) endsAt(g *wire.Grant, e grantEnd) {
 	b.ends.Put(int64(g.NotAfter)+1, e)
 }
 
+// rebuildEnds notes the ends of all grants that there are, and no others.
 func (b *Backbone) rebuildEnds() {
 	b.ends = ordered.Agenda[grantEnd]{}
 	for root, br := range b.branches.All() {
@@ -133,6 +136,7 @@ func (b *Backbone) grantsOver(now int64) {
 		if !known {
 			continue
 		}
+		// The note outlived its child.
 		c := br.child(e.link)
 		if c == nil {
 			continue
@@ -143,11 +147,14 @@ func (b *Backbone) grantsOver(now int64) {
 	}
 }
 
+// ownGrantOver ends R of what is wanted here. The parent has a job of its own for
+// it; it is told all the same, so that both sides know the same.
 func (b *Backbone) ownGrantOver(now int64, t envelope.Target) {
 	s, ok := b.subjects.Get(t)
 	if !ok || s.grant == nil || int64(s.grant.NotAfter) >= now {
 		return
 	}
+	// A later Want brings the renewal.
 	s.grant = nil
 	b.place(now, s)
 	for root := range s.presences.All() {

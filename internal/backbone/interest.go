@@ -10,6 +10,7 @@ import (
 // touch notes that what is said of t, upwards or downwards, may have changed.
 // Frames go when the gathering is over.
 func (b *Backbone) touch(now int64, br *branch, t envelope.Target) {
+	// What is so when the gathering ends is sent; what came and went is not.
 	br.dirty.Set(t, struct{}{})
 	if br.flushAt == 0 {
 		br.flushAt = now + gather
@@ -18,15 +19,26 @@ func (b *Backbone) touch(now int64, br *branch, t envelope.Target) {
 }
 
 func (b *Backbone) flushDue(now int64, j job) {
-	if br, ok := b.branches.Get(j.root); ok && br.flushAt != 0 && br.flushAt <= now {
-		b.flushBranch(now, br)
-		b.tidyBranch(br)
+	br, ok := b.branches.Get(j.root)
+	if !ok || br.flushAt == 0 || br.flushAt > now {
+		return
 	}
+	// A target may be mapped to this tree long after the graft: then its parent
+	// becomes a direction now (J3), and what passed by before went elsewhere.
+	// What is younger than interest takes to climb was pushed this way already.
+	parent, begun := b.flushBranch(now, br)
+	for _, t := range begun {
+		if s, ok := b.subjects.Get(t); ok && s.knewBefore(now-climbing) {
+			b.offerDirection(now, br, parent, t)
+		}
+	}
+	b.tidyBranch(br)
 }
 
 // flushBranch sends what differs from what was sent: interest to the parent (J1)
-// and elsewhere to the children that send (J2).
-func (b *Backbone) flushBranch(now int64, br *branch) {
+// and elsewhere to the children that send (J2). It returns the parent, and the
+// targets of which it has heard for the first time.
+func (b *Backbone) flushBranch(now int64, br *branch) (parent machine.LinkID, begun []envelope.Target) {
 	br.flushAt = 0
 	parent, linked := b.forest.Parent(br.root)
 	linked = linked && b.neighbours.Has(parent)
@@ -34,7 +46,10 @@ func (b *Backbone) flushBranch(now int64, br *branch) {
 	down := make([][]wire.ElsewhereEntry, len(br.kids))
 	for _, t := range br.dirty.Keys() {
 		if linked {
-			up = b.climb(now, br, t, up)
+			had := br.up.Has(t)
+			if up = b.climb(now, br, t, up); !had && br.up.Has(t) {
+				begun = append(begun, t)
+			}
 		}
 		b.tell(br, t, down)
 	}
@@ -47,20 +62,24 @@ func (b *Backbone) flushBranch(now int64, br *branch) {
 			b.desk.Send(br.kids[i].link, machine.Control, &wire.Elsewhere{Root: br.root, Entries: list[:min(len(list), wire.EntriesMax)]})
 		}
 	}
+	return parent, begun
 }
 
 // climb appends to list the entry for the parent if it is news (J1).
 func (b *Backbone) climb(now int64, br *branch, t envelope.Target, list []wire.InterestEntry) []wire.InterestEntry {
 	flags, grant := b.wantedBelow(now, br, t)
 	old, had := br.up.Get(t)
+	// Grants are compared by their end alone: the parent keeps the latest.
 	if flags == old.flags && end(grant) == end(old.grant) || flags == 0 && !had {
 		return list
 	}
 	if flags == 0 {
+		// A removal is an entry like others, with no flags.
 		br.up.Delete(t)
 	} else {
 		br.up.Set(t, upEntry{flags, grant})
 	}
+	// The parent's word was an answer to S and H; it will answer anew (J2).
 	if flags&(wire.Sender|wire.Holder) == 0 {
 		delete(br.elsewhere, t)
 	}
@@ -91,6 +110,7 @@ func (b *Backbone) wantedBelow(now int64, br *branch, t envelope.Target) (flags 
 			}
 		}
 	}
+	// The parent would drop such an R; so it is not sent.
 	if t.Kind == envelope.Address && (grant == nil || int64(grant.NotAfter) < now) {
 		return flags &^ wire.Receiver, nil
 	}
@@ -103,6 +123,7 @@ func (b *Backbone) wantedBelow(now int64, br *branch, t envelope.Target) (flags 
 // tell computes for each child that sends whether somebody outside of it wants t
 // (J2), and gathers what it has not been told.
 func (b *Backbone) tell(br *branch, t envelope.Target, down [][]wire.ElsewhereEntry) {
+	// Counted once, so that each child costs the same however many there are.
 	receivers := 0
 	if b.wantedHere(br, t) {
 		receivers++
@@ -116,6 +137,8 @@ func (b *Backbone) tell(br *branch, t envelope.Target, down [][]wire.ElsewhereEn
 	for i, c := range br.kids {
 		e, ok := c.entries.Get(t)
 		if !ok || e.flags&(wire.Sender|wire.Holder) == 0 {
+			// When it sends again it is told again: its own memory of the answer went
+			// with its S and H.
 			if ok {
 				e.told = 0
 			}
@@ -208,6 +231,7 @@ func (b *Backbone) setEntry(now int64, br *branch, c *child, e wire.InterestEntr
 	if before&wire.Receiver != 0 && e.Flags&wire.Receiver == 0 {
 		b.lapsed(now, e.Target, c.link)
 	}
+	// After the entry: the offer must not overtake the right to pull.
 	if before&wire.Receiver == 0 && e.Flags&wire.Receiver != 0 {
 		b.offerDirection(now, br, c.link, e.Target)
 	}
@@ -227,6 +251,8 @@ func (b *Backbone) onElsewhere(now int64, n *neighbour, f *wire.Elsewhere) {
 		if br.up.At(e.Target).flags&(wire.Sender|wire.Holder) == 0 {
 			continue
 		}
+		// Before a first word the way up counted as open, so only a yes after a no
+		// opens it.
 		old, known := br.elsewhere[e.Target]
 		br.elsewhere[e.Target] = e.Yes
 		if !known || old != e.Yes {

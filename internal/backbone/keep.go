@@ -46,6 +46,7 @@ type keep struct {
 	most int // bytes of the cache, and of what is warm
 }
 
+// A fifo is a queue of envelopes, the oldest in front, and the bytes in it.
 type fifo struct {
 	list  []*held
 	head  int
@@ -57,10 +58,13 @@ func newKeep(most int) keep { return keep{at: make(map[wire.Prefix]*held), most:
 // put adds h and reports whether it did; of two with one prefix the first stays,
 // except that custody takes over what was only cached.
 func (k *keep) put(h *held) bool {
+	// A second copy with other signature bytes never replaces the first (spec §4.1).
 	if old, ok := k.at[h.id]; ok && (old.own || !h.own) {
 		return false
 	}
 	k.at[h.id] = h
+	// A cached copy that custody takes over stays in the fifo of the cache until
+	// its turn, and is counted twice until then: simple, and on the safe side.
 	if h.own {
 		k.warm.push(h)
 		for k.warm.bytes > k.most {
@@ -78,6 +82,7 @@ func (k *keep) put(h *held) bool {
 // cool lets go of the bytes of the oldest in custody; the store has them.
 func (k *keep) cool() { k.warm.pop().a = gate.Admitted{} }
 
+// drop forgets h, unless another has taken its name since.
 func (k *keep) drop(h *held) {
 	if k.at[h.id] == h {
 		delete(k.at, h.id)
@@ -109,9 +114,11 @@ func (q *fifo) front() *held {
 
 func (q *fifo) pop() *held {
 	h := q.list[q.head]
+	// Nothing that left may be kept alive by its place.
 	q.list[q.head] = nil
 	q.head++
 	q.bytes -= h.size()
+	// Half of the list is gone: move the rest, at constant cost for each.
 	if q.head > 64 && q.head*2 > len(q.list) {
 		q.list = append([]*held(nil), q.list[q.head:]...)
 		q.head = 0
@@ -122,6 +129,7 @@ func (q *fifo) pop() *held {
 // expire lets go of what has been kept long enough: bytes after ten minutes,
 // custody when it is over.
 func (b *Backbone) expire(now int64) {
+	// Both fifos are in the order of arrival, so the front is the oldest.
 	for h := b.kept.cache.front(); h != nil && now-h.at > cacheLife; h = b.kept.cache.front() {
 		b.kept.drop(b.kept.cache.pop())
 	}

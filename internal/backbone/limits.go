@@ -3,6 +3,7 @@ package backbone
 // Times in milliseconds. The names are those of spec §9 to §12.
 const (
 	gather        = 20             // interest and elsewhere are gathered this long: one frame for many subscriptions that come at once, and nobody notices 20 ms a hop
+	climbing      = 24 * gather    // how long interest climbs the longest chain, latencies apart: younger ids went the same way when they were pushed
 	clearAfter    = 25_000         // CLEAR: the end of a local flag counts this much later. Above tree's SETTLE (20 s), so that a publisher whose view of the roots is a step behind still finds the subscriber
 	linger        = 120_000        // LINGER: a sender counts as one this long after its last envelope, so that one that writes every minute does not make interest come and go
 	fresh         = 120_000        // FRESH: an older stamp is not pushed on: what was held up or replayed does not walk through the trees again
@@ -29,6 +30,18 @@ const (
 	checkPause    = 100            // how long a link with too many grants under check is not read: less than its answers take
 	costBase      = 64             // hops count even on fast links, and metrics rise visibly at each
 	costRTTMax    = 1_000          // milliseconds of round trip that count: beyond, a link is just bad
+)
+
+// Rates of one link, a second (spec §12.2). Honest neighbours stay below them by
+// far; they are what keeps one neighbour from filling the router's days.
+const (
+	announceRate = 30 * 16 // announcements and retractions: 30 for each of the 16 roots that are stored
+	seqreqRate   = 5 * 16  // questions to roots, for each of the 16
+	entryRate    = 20_000  // entries of interest and elsewhere: a large branch of 100,000 moves in 5 s
+	offerRate    = 20_000  // ids offered: what RECENT holds of a busy target in 3 s
+	pullRate     = 5_000   // ids pulled: 5 MB/s of small envelopes, the queue's measure
+	paceBurst    = 4       // seconds of a rate that may come at once: what a graft or a healed cut brings
+	pauseMax     = 1_000   // longest pause at once in milliseconds: a twelfth of a link's patience for pongs
 )
 
 // Bounds of tables and queues. What finds no room is refused and counted

@@ -24,7 +24,8 @@ type neighbour struct {
 	pulls      []wanted                        // gathered in this step
 	open       int                             // pulls under way
 	checking   int                             // grants that are being checked
-	pausedTill int64                           // it is read no further until then, since too many are
+	pausedTill int64                           // it is not read until then
+	paces      paces                           // what it has brought lately
 	brought    int                             // records of missing envelopes that it was the first to offer
 }
 
@@ -56,6 +57,8 @@ func (b *Backbone) RTT(now int64, link machine.LinkID, millis int) {
 		return
 	}
 	n.rtt = millis
+	// Each change moves trees, and a moved branch says all of its interest anew:
+	// so only what is worth it, and not with every wave of the load.
 	cost := costOf(millis)
 	off := max(cost-n.cost, n.cost-cost)
 	if now-n.looked < costCheck || off < 16 || off*4 <= n.cost {
@@ -66,6 +69,7 @@ func (b *Backbone) RTT(now int64, link machine.LinkID, millis int) {
 	b.follow(now)
 }
 
+// costOf is a link's cost (spec §3.4).
 func costOf(rtt int) int { return costBase + min(rtt, costRTTMax) }
 
 // push sends an envelope along a tree, or defers it when the queue is full (F3):
@@ -78,6 +82,8 @@ func (b *Backbone) push(n *neighbour, f *wire.Data) {
 		b.desk.Do(n.forwarded)
 		return
 	}
+	// What is live is of no use later. What cannot even be deferred is counted
+	// with it: the receiver sees the hole and says so.
 	if f.Envelope.Flags&envelope.Live != 0 || len(n.deferred) >= b.bounds.deferred {
 		b.desk.Count(machine.LiveDropped, n.link)
 		return
@@ -92,9 +98,12 @@ func (b *Backbone) Drained(now int64, link machine.LinkID, class machine.Class, 
 	if !ok || class == machine.Control {
 		return
 	}
+	// A link's queue and this count agree; a shell that drains too much must not
+	// let the count run away.
 	if n.queued -= weight; n.queued < 0 {
 		n.queued = 0
 	}
+	// Half empty, so that the answers to the offers find room.
 	if len(n.deferred) > 0 && n.queued <= b.bounds.bulk/2 {
 		list := n.deferred
 		n.deferred = nil
@@ -105,6 +114,7 @@ func (b *Backbone) Drained(now int64, link machine.LinkID, class machine.Class, 
 // offerDeferred turns runs of deferrals of one root and target into offers.
 func (b *Backbone) offerDeferred(now int64, n *neighbour, list []deferral) {
 	for len(list) > 0 {
+		// Runs suffice: a burst is of one target, and others cost one frame more.
 		first, k := list[0], 1
 		for k < len(list) && k < wire.EntriesMax && list[k].root == first.root && list[k].at == first.at {
 			k++
@@ -121,6 +131,7 @@ func (b *Backbone) offerDeferred(now int64, n *neighbour, list []deferral) {
 // isEdge reports whether n is parent or child in the tree of root, or was a few
 // seconds ago: what was sent before a change may arrive after it (F2).
 func (b *Backbone) isEdge(now int64, n *neighbour, root identity.Address) bool {
+	// Both ends see a change a moment apart.
 	if p, ok := b.forest.Parent(root); ok && p == n.link {
 		return true
 	}

@@ -33,6 +33,8 @@ func newOIDTable(most int) oidTable { return oidTable{seen: make(map[oidKey]stru
 
 // first reports whether k is new, and remembers it.
 func (t *oidTable) first(now int64, k oidKey) bool {
+	// A number counts for a minute from its first sight: an offer that is still
+	// under way after that is lost or a replay.
 	t.expire(now)
 	if _, ok := t.seen[k]; ok {
 		return false
@@ -55,6 +57,7 @@ func (t *oidTable) expire(now int64) {
 	}
 }
 
+// pop forgets the oldest.
 func (t *oidTable) pop() {
 	delete(t.seen, t.list[0].key)
 	t.list = t.list[1:]
@@ -62,6 +65,8 @@ func (t *oidTable) pop() {
 
 // firstOffer is first, and sees to it that the table empties by itself.
 func (b *Backbone) firstOffer(now int64, k oidKey) bool {
+	// One job as long as there is anything: a table of numbers that nobody will
+	// see again would stay for ever in a quiet network.
 	quiet := len(b.oids.list) == 0
 	first := b.oids.first(now, k)
 	if quiet && !b.oidsDue {
@@ -71,6 +76,7 @@ func (b *Backbone) firstOffer(now int64, k oidKey) bool {
 	return first
 }
 
+// oidsOver forgets the numbers of a minute ago, and looks again while some are left.
 func (b *Backbone) oidsOver(now int64, j job) {
 	b.oids.expire(now)
 	if b.oidsDue = len(b.oids.list) > 0; b.oidsDue {
@@ -78,12 +84,17 @@ func (b *Backbone) oidsOver(now int64, j job) {
 	}
 }
 
+// newOID makes the number of an offer that begins here, and notes it: it is known
+// when it comes back round a changed tree. Numbers are chance, so two routers do
+// not meet on one.
 func (b *Backbone) newOID(now int64, root identity.Address, t envelope.Target) (oid [8]byte) {
 	binary.BigEndian.PutUint64(oid[:], b.random.Uint64())
 	b.firstOffer(now, oidKey{root, t, oid})
 	return oid
 }
 
+// sendOffer sends an offer in the order of control frames: after the interest that
+// made the direction, before whatever follows.
 func (b *Backbone) sendOffer(link machine.LinkID, f *wire.Offer) {
 	b.desk.Send(link, machine.Control, f)
 	b.desk.Count(machine.OfferSent, link)
@@ -99,6 +110,7 @@ func (b *Backbone) offerDirection(now int64, br *branch, link machine.LinkID, t 
 	if !ok {
 		return
 	}
+	// What nobody could pull from here any more is not offered.
 	s.prune(now)
 	ids := b.serveable(now, s, link)
 	for ; len(ids) > 0; ids = ids[min(len(ids), wire.EntriesMax):] {
@@ -113,6 +125,7 @@ func (b *Backbone) serveable(now int64, s *subject, asker machine.LinkID) []wire
 		return nil
 	}
 	ids := make([]wire.Prefix, 0, len(s.recent))
+	// An id may have come twice: offered first, then pulled.
 	listed := make(map[wire.Prefix]bool, len(s.recent))
 	for _, r := range s.recent {
 		if !listed[r.id] && r.counts(now) && b.canServe(r.id, asker) {
@@ -125,6 +138,8 @@ func (b *Backbone) serveable(now int64, s *subject, asker machine.LinkID) []wire
 
 // canServe reports whether a pull of id by asker could be answered.
 func (b *Backbone) canServe(id wire.Prefix, asker machine.LinkID) bool {
+	// From the cache, or on the asker's behalf from somebody else: but not from
+	// the asker itself, or two caches without it would send each other round.
 	if b.kept.at[id] != nil {
 		return true
 	}
@@ -144,6 +159,8 @@ func (b *Backbone) onOffer(now int64, n *neighbour, f *wire.Offer) {
 	if !b.firstOffer(now, oidKey{f.Root, f.Target, f.OID}) {
 		return
 	}
+	// An offer is believed for one thing only: whom to ask. What comes of it is
+	// checked like everything else.
 	pass := make([]wire.Prefix, 0, len(f.IDs))
 	for _, id := range f.IDs {
 		if b.kept.at[id] != nil {

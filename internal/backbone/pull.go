@@ -27,6 +27,8 @@ type missing struct {
 	checkAt int64          // when the next pull is due; 0: no job
 }
 
+// otherProvider returns a provider that is not the asker, or 0. An asker that is
+// the only provider has been told of the id by this router's own word, or lies.
 func (m *missing) otherProvider(asker machine.LinkID) machine.LinkID {
 	for _, p := range m.providers {
 		if p != asker {
@@ -60,6 +62,7 @@ func (b *Backbone) forget(now int64, j job) {
 	if !ok {
 		return
 	}
+	// It was offered again meanwhile; the same job goes on.
 	if m.until >= now {
 		b.agenda.Put(m.until+1, j)
 		return
@@ -78,6 +81,7 @@ func (b *Backbone) noMore(m *missing) {
 
 // offered notes that n can provide id (S2).
 func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.Prefix) {
+	// Who offers what is here already is not asked for it.
 	if b.kept.at[id] != nil || b.ledger.had.has(id) {
 		return
 	}
@@ -85,6 +89,7 @@ func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.P
 	if m == nil {
 		return
 	}
+	// Each offer prolongs the record: somebody still believes to have it.
 	m.until = now + providerLife
 	if !containsLink(m.providers, n.link) {
 		m.providers = append(m.providers, n.link)
@@ -96,10 +101,13 @@ func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.P
 	if s == nil {
 		return
 	}
+	// Only the first word on the target is believed. A liar can keep an id out of
+	// J3's offers here that way, which its push or another relay makes good.
 	if !m.hasTarget {
 		m.target, m.hasTarget = t, true
 		b.remember(now, s, id, false)
 	}
+	// The push that the offer speaks of may still be on its way: GRACE.
 	if s.wanted {
 		m.wanted = true
 	}
@@ -114,6 +122,7 @@ func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.P
 	}
 }
 
+// checkLater plans the next pull on this router's own behalf.
 func (b *Backbone) checkLater(m *missing, at int64) {
 	m.checkAt = at
 	b.agenda.Put(at, job{do: (*Backbone).stillMissing, id: m.id})
@@ -127,9 +136,11 @@ func (b *Backbone) stillMissing(now int64, j job) {
 		return
 	}
 	m.checkAt = 0
+	// All links that offered it have ended; a new offer begins anew.
 	if len(m.providers) == 0 {
 		return
 	}
+	// A new round: those that had nothing may have got it meanwhile.
 	m.tried = 0
 	if b.pull(now, m, 0, wire.HopsMax) {
 		b.checkLater(m, now+pullAgain)
@@ -149,10 +160,14 @@ func (b *Backbone) pull(now int64, m *missing, not machine.LinkID, hops uint64) 
 		if p == not || !ok || n.open >= b.bounds.pulls {
 			continue
 		}
+		// The asked one goes to the end of the line, into a new array: the old one
+		// is being walked.
 		m.providers = append(append(m.providers[:i:i], m.providers[i+1:]...), p)
 		b.pullEnded(m)
 		m.out, m.outTill = p, now+pullOut
 		n.open++
+		// Who was once asked may answer late: the answer is good, whoever was asked
+		// since.
 		if !containsLink(m.asked, p) {
 			m.asked = append(m.asked, p)
 		}
@@ -167,6 +182,7 @@ func (b *Backbone) pull(now int64, m *missing, not machine.LinkID, hops uint64) 
 	return false
 }
 
+// pullEnded gives back the place that a pull takes at its neighbour.
 func (b *Backbone) pullEnded(m *missing) {
 	if n, ok := b.neighbours.Get(m.out); ok && m.out != 0 {
 		n.open--
@@ -193,6 +209,7 @@ func (b *Backbone) flushPulls() {
 		}
 		n.pulls = nil
 	}
+	// The list is kept for the next step, its neighbours are not.
 	clear(b.pulling)
 	b.pulling = b.pulling[:0]
 }
@@ -208,11 +225,15 @@ func (b *Backbone) onPull(now int64, n *neighbour, f *wire.Pull) {
 			}
 			continue
 		}
+		// A pull ends where nobody is known to have the id, where its way is over,
+		// or where too many wait already: the asker tries its next provider.
 		m, ok := b.missing.Get(id)
 		if !ok || f.Hops <= 1 || m.otherProvider(n.link) == 0 || len(m.askers) >= b.bounds.askers {
 			none = append(none, id)
 			continue
 		}
+		// Whether the asker has a right to it is known when the target is: the
+		// envelope's own, not the one that an offer claimed.
 		if !containsLink(m.askers, n.link) {
 			m.askers = append(m.askers, n.link)
 		}
@@ -240,6 +261,7 @@ func (b *Backbone) mayAsk(now int64, n *neighbour, t envelope.Target) bool {
 			return true
 		}
 	}
+	// A child that left was offered the id while it was a direction.
 	s, ok := b.subjects.Get(t)
 	if !ok {
 		return false
@@ -258,6 +280,8 @@ func (b *Backbone) give(n *neighbour, h *held) bool {
 		return b.fetch(n, h)
 	}
 	f := &wire.Pulled{Stamp: h.stamp, Envelope: h.a.Envelope()}
+	// Pulled has the same bytes as data (F3). A refused asker tries another
+	// provider, or this one again in three seconds.
 	if n.queued+f.Weight() > b.bounds.bulk {
 		return false
 	}
@@ -270,6 +294,8 @@ func (b *Backbone) give(n *neighbour, h *held) bool {
 // checked like everything else.
 func (b *Backbone) onPulled(now int64, n *neighbour, f *wire.Pulled) {
 	e := f.Envelope
+	// Unasked envelopes would walk past the edges of the trees, and be verified
+	// at this router's cost.
 	m, ok := b.missing.Get(wire.PrefixOf(e.ID))
 	if !ok || !containsLink(m.asked, n.link) || !stampFits(now, e, f.Stamp) {
 		b.desk.Count(machine.FrameIgnored, n.link)
@@ -292,6 +318,7 @@ func (b *Backbone) onNoHave(now int64, n *neighbour, f *wire.NoHave) {
 			continue
 		}
 		b.pullEnded(m)
+		// Each provider once in a round.
 		if m.tried >= len(m.providers) || !b.pull(now, m, n.link, m.hops) {
 			m.outTill = now + pullOut // two that have nothing must not be asked in turns
 		}
@@ -306,6 +333,7 @@ func (b *Backbone) found(now int64, h *held) {
 	}
 	b.noMore(m)
 	for _, link := range m.askers {
+		// Links that ended take their questions along.
 		n, up := b.neighbours.Get(link)
 		if !up {
 			continue
@@ -318,6 +346,7 @@ func (b *Backbone) found(now int64, h *held) {
 
 // forgetProvider takes a link that ended out of all that was expected of it.
 func (b *Backbone) forgetProvider(link machine.LinkID) {
+	// This walks the table once for each link that ends, which is rare.
 	for _, m := range b.missing.All() {
 		m.providers = withoutLink(m.providers, link)
 		m.askers = withoutLink(m.askers, link)

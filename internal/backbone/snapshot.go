@@ -80,6 +80,7 @@ func (b *Backbone) Trees() []TreeState {
 	return list
 }
 
+// said is what the parent said of t, as a number: 0 nothing, -1 no, +1 yes.
 func (br *branch) said(t envelope.Target) int8 {
 	yes, known := br.elsewhere[t]
 	switch {
@@ -91,6 +92,7 @@ func (br *branch) said(t envelope.Target) int8 {
 	return -1
 }
 
+// childState leaves out who the peer is where its link is just ending.
 func (b *Backbone) childState(c *child) ChildState {
 	s := ChildState{Link: c.link}
 	if n, ok := b.neighbours.Get(c.link); ok {

@@ -84,10 +84,13 @@ func (b *Backbone) record(t envelope.Target, most int) *subject {
 	return s
 }
 
+// presence returns what s shows of itself in the tree of root, or nil.
 func (s *subject) presence(root identity.Address) *presence {
 	return s.presences.At(root)
 }
 
+// idle reports whether nothing is left to know. Lapses alone are not worth a record:
+// who may still pull for a moment asks another.
 func (s *subject) idle() bool {
 	return !s.wanted && s.senderUntil == 0 && s.held == 0 && s.presences.Len() == 0 && len(s.recent) == 0
 }
@@ -102,6 +105,8 @@ func (b *Backbone) tidy(now int64, s *subject) {
 
 // prune drops what passed by too long ago, and lapses that are over.
 func (s *subject) prune(now int64) {
+	// In the order of arrival. An id of this router's own counts longer and holds
+	// up those behind it, which the bound of the list allows for.
 	k := 0
 	for k < len(s.recent) && !s.recent[k].counts(now) {
 		k++
@@ -120,6 +125,7 @@ func (s *subject) prune(now int64) {
 // counts reports whether J3 still offers the id: ten minutes for what this
 // router holds, two for what passed by.
 func (r recent) counts(now int64) bool {
+	// The ingress is the one to ask; a relay's memory is a courtesy.
 	if r.own {
 		return now-r.at <= cacheLife
 	}
@@ -133,6 +139,7 @@ func (b *Backbone) remember(now int64, s *subject, id wire.Prefix, own bool) {
 		s.recent = s.recent[1:]
 	}
 	s.recent = append(s.recent, recent{id, now, own})
+	// One job for each target, however much passes by.
 	if s.tidyAt == 0 {
 		s.tidyAt = now + recently + 1
 		b.agenda.Put(s.tidyAt, job{do: (*Backbone).tidyDue, at: s.target})
@@ -157,6 +164,9 @@ func (b *Backbone) tidyDue(now int64, j job) {
 	}
 }
 
+// knewBefore reports whether an id that came before an instant still counts.
+func (s *subject) knewBefore(at int64) bool { return len(s.recent) > 0 && s.recent[0].at < at }
+
 // lapsed notes that a child wants t no more, once for each child.
 func (b *Backbone) lapsed(now int64, t envelope.Target, link machine.LinkID) {
 	s, ok := b.subjects.Get(t)
@@ -179,6 +189,7 @@ func (b *Backbone) Want(now int64, t envelope.Target, grant *wire.Grant) {
 	if s == nil {
 		return
 	}
+	// Again and again with the same target is how renewals come.
 	if !s.wanted {
 		s.wanted, s.wantedAt = true, now
 		if now == b.begun {
@@ -194,6 +205,7 @@ func (b *Backbone) Want(now int64, t envelope.Target, grant *wire.Grant) {
 
 // Unwant says that nobody here wants t any more.
 func (b *Backbone) Unwant(now int64, t envelope.Target) {
+	// Not at once: a publisher may look at the roots as they were (CLEAR).
 	if s, ok := b.subjects.Get(t); ok {
 		s.wanted = false
 		b.place(now, s)
@@ -230,6 +242,8 @@ func (b *Backbone) remap(now int64, s *subject) {
 	s.mapped = true
 	before := s.primary
 	s.primary, s.secondary = b.forest.Map(s.target)
+	// Who joins a root joins at once; who publishes waits until the root has
+	// settled. So two routers whose views are one step apart share a root.
 	s.publish, _ = b.forest.PublishRoot(now, s.target)
 	if s.primary != before && !s.primary.IsZero() {
 		b.cutOver(now, s)
@@ -238,6 +252,7 @@ func (b *Backbone) remap(now int64, s *subject) {
 
 // rootsOf returns the roots in whose trees s has or may get flags, in order.
 func (b *Backbone) rootsOf(s *subject) []identity.Address {
+	// Also where it was: there its flags must end.
 	roots := s.presences.Keys()
 	for _, r := range [...]identity.Address{s.primary, s.secondary, s.publish} {
 		if !r.IsZero() && !s.presences.Has(r) && !contains(roots, r) {
@@ -258,6 +273,7 @@ func contains(list []identity.Address, a identity.Address) bool {
 
 // loc is what J1 calls loc: this router's own flags for s in the tree of root.
 func (s *subject) loc(now int64, root identity.Address) wire.InterestFlags {
+	// R on both roots, S and H where pushes and offers set out (J1).
 	var f wire.InterestFlags
 	granted := s.target.Kind == envelope.Group || s.grant != nil && int64(s.grant.NotAfter) >= now
 	if s.wanted && granted && (root == s.primary || root == s.secondary) {
@@ -278,6 +294,7 @@ func (s *subject) loc(now int64, root identity.Address) wire.InterestFlags {
 // longer.
 func (b *Backbone) appear(now int64, s *subject, root identity.Address) {
 	want := s.loc(now, root)
+	// No record of nothing.
 	p := s.presence(root)
 	if p == nil {
 		if want == 0 {
@@ -304,13 +321,13 @@ func (b *Backbone) appear(now int64, s *subject, root identity.Address) {
 func (p *presence) settle(now int64, i int, want wire.InterestFlags) {
 	flag := wire.InterestFlags(1) << i
 	switch {
-	case want&flag != 0:
+	case want&flag != 0: // true: it shows at once, and an end that was planned is off
 		p.flags |= flag
 		p.ends[i] = 0
 	case p.flags&flag == 0:
-	case p.ends[i] == 0:
+	case p.ends[i] == 0: // it has just ended
 		p.ends[i] = now + clearAfter
-	case p.ends[i] <= now:
+	case p.ends[i] <= now: // CLEAR is over
 		p.flags &^= flag
 		p.ends[i] = 0
 	}

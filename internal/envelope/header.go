@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"upsycle/identity"
@@ -70,8 +71,20 @@ const (
 	knownFlags = Live | Receipt | Plain | Control
 )
 
-// Run names one life of a publisher: random at each start.
+// Run names one life of a publisher. It begins with the time of its start, which
+// is a hint and never more: who subscribed before it waits for the stream's first
+// item, who came later does not (spec §4.1).
 type Run [8]byte
+
+// NewRun names a life that starts at a time in Unix milliseconds. chance tells
+// lives of one moment apart.
+func NewRun(start uint64, chance uint16) (r Run) {
+	binary.BigEndian.PutUint64(r[:], start<<16|uint64(chance))
+	return r
+}
+
+// Start returns when the life began, in Unix milliseconds, as far as the run says.
+func (r Run) Start() uint64 { return binary.BigEndian.Uint64(r[:]) >> 16 }
 
 // Stream is what sequence numbers count in.
 type Stream struct {

@@ -137,3 +137,14 @@ func FuzzPlainItems(f *testing.F) {
 		}
 	})
 }
+
+// A run tells when it began; two lives of one moment differ.
+func TestRun(t *testing.T) {
+	a, b := NewRun(1_767_225_600_123, 1), NewRun(1_767_225_600_123, 0xffff)
+	if a == b || a.Start() != 1_767_225_600_123 || b.Start() != a.Start() {
+		t.Errorf("%x began at %d, %x at %d", a, a.Start(), b, b.Start())
+	}
+	if want := (Run{0x01, 0x9b, 0x76, 0xda, 0xa8, 0x7b, 0, 1}); a != want {
+		t.Errorf("%x, want %x", a, want)
+	}
+}

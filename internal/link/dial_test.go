@@ -32,13 +32,38 @@ func TestBackoff(t *testing.T) {
 			if name == "shortest" {
 				want = step / 2
 			}
-			if got := b.next(backoffReset - 1); got != want {
+			if got := b.next(0); got != want {
 				t.Fatalf("%s: wait %d is %v, want %v", name, i, got, want)
 			}
 			step = min(2*step, backoffMax)
 		}
 		if got := b.next(backoffReset); got > backoffFirst {
 			t.Errorf("%s: after a good link %v", name, got)
+		}
+	}
+}
+
+// A link that worked for a while is dialled again within that time, however many
+// tries failed before; one that is dropped at once is not.
+func TestBackoffOfAFlappingLink(t *testing.T) {
+	longest := func(n int64) int64 { return n - 1 }
+	for _, c := range []struct {
+		caption      string
+		failed       int // tries before
+		lasted, want time.Duration
+	}{
+		{"a second, after a long outage", 100, time.Second, time.Second},
+		{"five seconds, after some tries", 3, 5 * time.Second, 8 * backoffFirst},
+		{"hardly at all: a peer that does not let us in", 100, backoffFirst - 1, backoffMax},
+		{"long enough to begin anew", 100, backoffReset, backoffFirst},
+		{"none at all", 100, 0, backoffMax},
+	} {
+		b := backoff{random: longest}
+		for range c.failed {
+			b.next(0)
+		}
+		if got := b.next(c.lasted); got != c.want {
+			t.Errorf("%s: %v, want %v", c.caption, got, c.want)
 		}
 	}
 }

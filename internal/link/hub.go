@@ -54,7 +54,8 @@ type Hub struct {
 	accepting   *tls.Config
 	boot        [8]byte
 	keys        *keyCache
-	shares      *budget
+	shares      *budget // for large frames of attachments
+	coreShares  *budget // and of the backbone: clients that promise much must not hold up routers
 	door        *door
 	count       counters
 
@@ -93,7 +94,7 @@ func NewHub(config Config) *Hub {
 	}
 	h := &Hub{
 		config: config, log: config.Log, self: config.Key.Address(), certificate: certificate,
-		keys: newKeyCache(keyCacheSize), shares: newBudget(config.Limits.Assembly), door: newDoor(config.Limits),
+		keys: newKeyCache(keyCacheSize), shares: newBudget(config.Limits.Assembly), coreShares: newBudget(config.Limits.Assembly), door: newDoor(config.Limits),
 		links: make(map[machine.LinkID]*link), byKey: make(map[identity.Address]*link),
 		strangers: make(map[net.Conn]struct{}), dials: make(map[string]*dial),
 	}

@@ -17,7 +17,7 @@ func (h *Hub) join(l *link) (before *link, refused *ending) {
 		return nil, fault(wire.ShuttingDown, "this side is shutting down")
 	case l.peer == h.self:
 		return nil, fault(wire.NotAllowed, "this is my own key: a process does not link to itself")
-	case before == nil && len(h.links) >= h.config.Limits.Links:
+	case before == nil && len(h.links) >= h.places(l):
 		return nil, fault(wire.Quota, "no room for another link: %d are open", len(h.links))
 	case before != nil && !before.ended() && !newerStays(h.self, l.peer, before.side(), l.side()):
 		return nil, fault(wire.Superseded, "another link between these two routers stays")
@@ -30,6 +30,18 @@ func (h *Hub) join(l *link) (before *link, refused *ending) {
 		before.end(fault(wire.Superseded, "a newer link of the same key took over"))
 	}
 	return before, nil
+}
+
+// places returns how many links there may be before l. The last ones are for the
+// backbone: keys cost nothing, so clients alone could take all of them, and a core
+// without its neighbours is of use to nobody. A peer that only claims to be a core
+// is closed by the gate at once.
+func (h *Hub) places(l *link) int {
+	n := h.config.Limits.Links
+	if l.backbone() {
+		return n
+	}
+	return n - n/backboneShare
 }
 
 // leave forgets a link that is down.

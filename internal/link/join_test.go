@@ -208,3 +208,24 @@ func TestSelfDial(t *testing.T) {
 		}
 	})
 }
+
+// Clients do not take the places of the backbone, however many keys they have.
+func TestBackboneHasPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemory()
+		home := newNode(t, keyOf(1), wire.Core, network, func(c *Config) {
+			c.Limits.Links, c.Limits.HandshakesPerSource = backboneShare, 100
+		})
+		at := home.listen(t, mem("home"))
+		for n := range backboneShare - 1 {
+			rawLink(t, network, at, keyOf(byte(10+n)), wire.Service)
+		}
+		home.rec.awaitUp(t, backboneShare-1)
+		late := rawLink(t, network, at, keyOf(200), wire.Service)
+		late.awaitClose(t, wire.Quota)
+		rawLink(t, network, at, keyOf(201), wire.Core)
+		home.rec.awaitUp(t, backboneShare)
+		more := rawLink(t, network, at, keyOf(202), wire.Core)
+		more.awaitClose(t, wire.Quota)
+	})
+}

@@ -14,6 +14,7 @@ const (
 	handshakeTime  = 10 * time.Second
 	handshakeBytes = 16 << 10
 	helloTime      = 5 * time.Second
+	backboneShare  = 40   // one link in so many is kept for the backbone: 256 of 10,256
 	turnsMax       = 4096 // sources whose pace is remembered, twice: a second of more sources than that is no one source's flood
 	helloLimit     = wire.FrameMaxHello
 
@@ -72,7 +73,7 @@ type Limits struct {
 	Handshakes          int // accepted connections at once that have not said hello; 256
 	HandshakesPerSource int // of these from one address, or one IPv6 /64; 8
 	AcceptsPerSecond    int // new connections a second; 50
-	Assembly            int // bytes of frames above 64 KiB under assembly, all links; 64 MiB
+	Assembly            int // bytes of frames above 64 KiB under assembly, all attachments, and as many on the backbone; 64 MiB
 	ControlQueue        int // bytes of control frames that wait on one link; 16 MiB
 	EnvelopeQueue       int // bytes of envelopes that wait on one link; 64 MiB, a backstop: the core's own bounds are lower
 }

@@ -108,6 +108,9 @@ func (l *link) up() bool {
 func (l *link) read() error {
 	l.in.limit = l.hub.config.Limits.MaxFrame
 	l.in.src, l.in.stop, l.in.due = l, l.stopped, l.setDue
+	if l.backbone() {
+		l.in.shares = l.hub.coreShares
+	}
 	l.lastRead = time.Now()
 	for {
 		b, size, err := l.in.next()

@@ -377,6 +377,11 @@ func TestPromisesCostNothing(t *testing.T) {
 		if grown > 100*100<<10 {
 			t.Errorf("%d bytes allocated for promises of %d", grown, 100*wire.FrameMax)
 		}
+		// A router's large frame does not wait for what clients promised.
+		core := rawLink(t, network, at, keyOf(250), wire.Core)
+		large := append([]byte{0x82, 0x18, 99}, cbor.AppendBytes(nil, make([]byte, 2*bigFrame))...)
+		core.Write(cbor.AppendBytes(nil, large))
+		home.rec.await(t, "a router's large frame", func() bool { return len(home.rec.frames()) == 1 })
 		home.shares.mu.Lock()
 		defer home.shares.mu.Unlock()
 		if held := 64<<20 - home.shares.free; held > 64<<20 || len(home.shares.waiters) != 100-64<<20/wire.FrameMax {

@@ -60,11 +60,16 @@ func levelOf(e machine.ReportEvent) (slog.Level, bool) {
 	return 0, false
 }
 
-// Counters returns how often each event was reported since the start.
+// Counters returns how often each event was reported since the start, and what the
+// hub counted of connections.
 func (n *Node) Counters() map[string]uint64 {
-	m := make(map[string]uint64, machine.ReportEvents)
+	m := make(map[string]uint64, machine.ReportEvents+6)
 	for e := range machine.ReportEvents {
 		m[e.String()] = n.counts.events[e].Load()
 	}
+	c := n.hub.Counters()
+	m["connections accepted"], m["connections throttled"] = c.Accepted, c.Throttled
+	m["handshakes failed"], m["dials failed"] = c.HandshakeFailed, c.DialFailed
+	m["links up"], m["links ended"] = c.LinksUp, c.LinksEnded
 	return m
 }

@@ -68,10 +68,10 @@ type Router struct {
 type relation uint8
 
 const (
-	refused relation = iota
-	attachment
-	upstream
-	peering
+	refused    relation = iota // closed by policy, or no link at all
+	attachment                 // a client's: this router is its home
+	upstream                   // to a home of this edge router
+	peering                    // between two cores
 )
 
 // New returns the machine of the router self. Its life begins with the first
@@ -80,9 +80,12 @@ func New(cfg Config, self identity.Address, seed uint64) (*Router, error) {
 	switch {
 	case cfg.Role != wire.Core && cfg.Role != wire.Edge:
 		return nil, ErrRole
+	// An edge has a home's guarantees below and needs one above; a core has the
+	// backbone. Both at once would be two ways for one message.
 	case (cfg.Role == wire.Edge) != (len(cfg.Homes) > 0), cfg.Role == wire.Edge && len(cfg.Peers) > 0:
 		return nil, ErrHomes
 	}
+	// The home is there from the start: its clients need no time to be known.
 	r := &Router{cfg: cfg, self: self, seed: seed, links: make(map[machine.LinkID]relation)}
 	r.gate = gate.New(gate.Config{
 		Self: self, Role: cfg.Role, Services: cfg.Services, Edges: cfg.Edges,
@@ -151,6 +154,7 @@ func (r *Router) begin(now int64) {
 
 // homeOf and upstreamOf fit the two rooms to each other: what comes over the
 // backbone needs no acknowledgement, so there is no receipt.
+// The home tells upstream of what it delivered for good; a core owes that to nobody.
 type homeOf struct{ *attach.Home }
 
 func (h homeOf) Deliver(now int64, a gate.Admitted) { h.Home.Deliver(now, a, attach.Receipt{}) }
@@ -161,22 +165,28 @@ func (upstreamOf) Done(int64, attach.Receipt) {}
 
 // Step handles one event; see machine.Machine.
 func (r *Router) Step(at time.Time, ev machine.Event, out []machine.Effect) []machine.Effect {
+	// Inside there are only Unix milliseconds.
 	now := at.UnixMilli()
+	// A clock that goes back would let entries live longer than promised; the shell
+	// has a monotonic one.
 	if now < r.lastNow {
 		panic("router: time went backwards")
 	}
 	r.lastNow = now
+	// All rooms write to one desk, so effects keep the order of the decisions.
 	r.desk.Begin(out)
 	if !r.begun {
 		r.begin(now)
 	}
 	r.handle(now, ev)
 	if r.backbone != nil {
+		// What a step gathers for a neighbour goes in one frame.
 		r.backbone.Flush(now)
 	}
 	return r.desk.End()
 }
 
+// handle is the one switch over events; it only calls.
 func (r *Router) handle(now int64, ev machine.Event) {
 	switch e := ev.(type) {
 	case machine.LinkUp:
@@ -195,6 +205,7 @@ func (r *Router) handle(now int64, ev machine.Event) {
 		r.loaded(now, e)
 	case machine.Drained:
 		r.drained(now, e)
+	// An attachment's cost moves no tree.
 	case machine.RTT:
 		if r.links[e.Link] == peering {
 			r.backbone.RTT(now, e.Link, e.Millis)
@@ -202,10 +213,14 @@ func (r *Router) handle(now int64, ev machine.Event) {
 	case machine.Tick:
 		r.tick(now)
 	case machine.Command:
+		// A command comes from this process's own shell, never from a peer.
 		panic("router: no command is known: " + e.String())
 	}
 }
 
+// linkUp asks the gate whether a link may be, and gives it to the room of its pair
+// of roles (spec §3.3). A refused link is kept until its end: what still comes over
+// it is not read.
 func (r *Router) linkUp(now int64, ev machine.LinkUp) {
 	if code := r.gate.LinkUp(now, ev); code != wire.OK {
 		r.links[ev.Link] = refused
@@ -214,6 +229,7 @@ func (r *Router) linkUp(now int64, ev machine.LinkUp) {
 		return
 	}
 	switch {
+	// 2–2 is the backbone; the higher role is the home of the lower.
 	case ev.Role == wire.Core && r.cfg.Role == wire.Core:
 		r.links[ev.Link] = peering
 		r.backbone.LinkUp(now, ev)
@@ -226,6 +242,7 @@ func (r *Router) linkUp(now int64, ev machine.LinkUp) {
 	}
 }
 
+// linkDown tells the room first: what it still says of the link, the gate may know.
 func (r *Router) linkDown(now int64, ev machine.LinkDown) {
 	switch r.links[ev.Link] {
 	case peering:
@@ -246,8 +263,10 @@ func (r *Router) frameIn(now int64, ev machine.FrameIn) {
 	if rel == refused {
 		return // its close frame is under way
 	}
+	// The frame has arrived, so it is paid for, whatever it is good for.
 	r.gate.Arrived(now, ev.Link, ev.Bytes)
 	t := ev.Frame.Type()
+	// A newer peer may say more than this version knows; nobody is to blame.
 	if _, unknown := ev.Frame.(*wire.Unknown); unknown {
 		r.desk.Count(machine.UnknownFrame, ev.Link)
 		return
@@ -255,6 +274,7 @@ func (r *Router) frameIn(now int64, ev machine.FrameIn) {
 	switch {
 	case rel == peering && t >= 32:
 		r.backbone.Frame(now, ev.Link, ev.Frame)
+	// From a home only answers and deliveries make sense; the client knows them.
 	case rel == upstream && t < 32:
 		r.client.Frame(now, ev.Link, ev.Frame)
 	case rel == attachment && t < 32:
@@ -264,6 +284,8 @@ func (r *Router) frameIn(now int64, ev machine.FrameIn) {
 	}
 }
 
+// verified brings an answer to who asked: the token says it. Envelopes are the
+// gate's question, whoever brought them; documents are asked by their rooms.
 func (r *Router) verified(now int64, ev machine.Verified) {
 	switch ev.Token.Owner() {
 	case machine.OwnerGate:
@@ -292,6 +314,7 @@ func (r *Router) verdict(now int64, v gate.Verdict) {
 	}
 }
 
+// signed: the trees sign announcements, the home its grant, the client documents.
 func (r *Router) signed(now int64, ev machine.Signed) {
 	switch ev.Token.Owner() {
 	case machine.OwnerTree:
@@ -303,6 +326,7 @@ func (r *Router) signed(now int64, ev machine.Signed) {
 	}
 }
 
+// stored: here acknowledgements begin, and nowhere else.
 func (r *Router) stored(now int64, ev machine.Stored) {
 	switch ev.Token.Owner() {
 	case machine.OwnerBackbone:
@@ -320,6 +344,7 @@ func (r *Router) loaded(now int64, ev machine.Loaded) {
 	}
 }
 
+// drained tells of room in a link's queue. One that was refused had no room to fill.
 func (r *Router) drained(now int64, ev machine.Drained) {
 	switch r.links[ev.Link] {
 	case peering:
@@ -331,6 +356,7 @@ func (r *Router) drained(now int64, ev machine.Drained) {
 	}
 }
 
+// tick lets every room do what is due; the gate first, since the others ask it.
 func (r *Router) tick(now int64) {
 	r.gate.Tick(now)
 	r.home.Tick(now)
@@ -347,6 +373,7 @@ func (r *Router) Deadline() time.Time {
 	if !r.begun {
 		return time.UnixMilli(0)
 	}
+	// The earliest of the rooms' deadlines: the shell keeps one timer.
 	at := r.home.Deadline()
 	var above int64
 	if r.client != nil {
@@ -355,6 +382,7 @@ func (r *Router) Deadline() time.Time {
 		above = r.backbone.Deadline()
 	}
 	for _, o := range [...]int64{r.gate.Deadline(), above} {
+		// 0 is never.
 		if o != 0 && (at == 0 || o < at) {
 			at = o
 		}

@@ -31,6 +31,7 @@ type TableState struct {
 // are empty.
 func (r *Router) Snapshot() Snapshot {
 	s := Snapshot{Self: r.self, Role: r.cfg.Role, Clients: r.home.Clients()}
+	// Before the first Step a core has none either.
 	if b := r.backbone; b != nil {
 		s.Peers, s.Roots, s.Trees, s.Local = b.Links(), b.Roots(), b.Trees(), b.Locals()
 		s.Tables = tables(b.Sizes())
@@ -38,6 +39,7 @@ func (r *Router) Snapshot() Snapshot {
 	return s
 }
 
+// tables names what an operator sees growing, with the bounds of docs/limits.md.
 func tables(z backbone.Sizes) []TableState {
 	return []TableState{
 		{"interest entries", z.Entries, backbone.EntriesMax},

@@ -14,6 +14,7 @@ import (
 // A Plan says what is played. PlanOf makes one of a seed.
 type Plan struct {
 	World    Config
+	Asked    int // what PlanOf was asked for: together with the seed it replays the run
 	Routers  int
 	Shape    Shape
 	Degree   int
@@ -34,8 +35,8 @@ type Plan struct {
 // seed, and the same seed is the same plan for ever.
 func PlanOf(seed uint64, routers int) Plan {
 	p := Plan{
-		World:   Config{Seed: seed, StoreLate: seed%2 == 0, Overtake: seed%3 != 0, Wire: seed%8 == 0},
-		Routers: routers, Shape: Random, Degree: 6, Edges: min(3, routers/5), Services: routers, Groups: max(1, routers/2),
+		World: Config{Seed: seed, StoreLate: seed%2 == 0, Overtake: seed%3 != 0, Wire: seed%8 == 0},
+		Asked: routers, Routers: routers, Shape: Random, Degree: 6, Edges: min(3, routers/5), Services: routers, Groups: max(1, routers/2),
 		Repairs: 2, Churn: 120 * time.Second, Crashes: seed%4 != 1, Rate: 5,
 		Skew: [...]time.Duration{0, 2 * time.Second, 15 * time.Second, 150 * time.Second}[seed/4%4],
 	}
