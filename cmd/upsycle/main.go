@@ -59,7 +59,7 @@ func rootCommand(std stdio) *cobra.Command {
 	root.AddCommand(
 		runCommand(std), demoCommand(std), keyCommand(std), groupCommand(std),
 		pubCommand(std), subCommand(std), sendCommand(std), recvCommand(std),
-		statusCommand(std), configCommand(std), versionCommand(std),
+		statusCommand(std), configCommand(std), storeCommand(std), versionCommand(std),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root

@@ -56,7 +56,7 @@ func defaultConfig(t *testing.T) Config {
 		Data:     "/home/ada/.local/state/upsycle",
 		Key:      "/home/ada/.local/state/upsycle/router.pem",
 		Services: Access{Local: true}, Edges: Access{Local: true}, CanRoot: true,
-		Limits: Limits{Custody: 256 << 20, MailboxBytes: 64 << 20, MailboxEntries: 50000, Clients: 10000, Links: 10256},
+		Limits: Limits{Custody: 4 << 30, MailboxBytes: 64 << 20, MailboxEntries: 50000, Clients: 10000, Links: 10256},
 	}
 }
 

@@ -43,7 +43,7 @@ func rootFields() []field {
 
 // The defaults of the limits; docs/limits.md has the reasons.
 const (
-	custodyDefault        = 256 << 20
+	custodyDefault        = 4 << 30
 	mailboxBytesDefault   = 64 << 20
 	mailboxEntriesDefault = 50_000
 	clientsDefault        = 10_000

@@ -22,6 +22,8 @@ func (n *Node) Do(e machine.Effect) {
 		n.hub.Send(e.Link, e.Class, e.Frame)
 	case machine.Store:
 		n.writer.Store(e)
+	case machine.Load:
+		n.reader.Load(e)
 	case machine.Close:
 		n.hub.CloseLink(e.Link, e.Code, e.Text)
 	case machine.Pause:

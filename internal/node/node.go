@@ -34,7 +34,7 @@ type Config struct {
 	Homes    []identity.Endpoint // an edge's homes, pinned, the preferred one first; makes the node an edge
 	NoRoot   bool                // never become an automatic root
 	Limits   router.Limits
-	Store    int64 // bytes of the store in memory; 0: storeDefault
+	Store    int64 // bytes of the store, in memory or in Data; 0: 1 GiB in memory, 8 GiB on disk
 	Links    int   // links at once; 0: the link room's default
 
 	Data    string       // directory that only one router may use; "": nothing on disk
@@ -47,8 +47,9 @@ type Config struct {
 }
 
 const (
-	storeDefault = 1 << 30
-	drainTime    = 3 * time.Second
+	storeMemory = 1 << 30 // without a data directory
+	storeDisk   = 8 << 30
+	drainTime   = 3 * time.Second
 )
 
 // Errors of a Config.
@@ -80,7 +81,9 @@ type Node struct {
 	log     *slog.Logger
 	loop    *loop.Loop
 	hub     *link.Hub
-	writer  *store.Writer
+	machine *router.Router
+	writer  *store.Writer // from openStore
+	reader  *store.Reader
 	counts  counters
 	started time.Time
 
@@ -109,8 +112,10 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Network == nil {
 		cfg.Network = link.System()
 	}
-	if cfg.Store == 0 {
-		cfg.Store = storeDefault
+	if cfg.Store == 0 && cfg.Data == "" {
+		cfg.Store = storeMemory
+	} else if cfg.Store == 0 {
+		cfg.Store = storeDisk
 	}
 	n := &Node{cfg: cfg, log: cfg.Log, ended: make(chan struct{})}
 	return n, n.assemble()
@@ -122,8 +127,8 @@ func (n *Node) assemble() error {
 	if err != nil {
 		return err
 	}
+	n.machine = m
 	n.loop = loop.New(loop.Config{Machine: m, Shell: n, Key: n.cfg.Key, Log: n.log})
-	n.writer = store.NewWriter(store.NewMemory(n.cfg.Store), n.loop.Answer, 0)
 	n.hub = link.NewHub(link.Config{
 		Key: n.cfg.Key, Role: n.role(), Agent: "upsycle " + n.cfg.Version,
 		Handler: events{n.loop}, Network: n.cfg.Network, Log: n.log, Limits: link.Limits{Links: n.cfg.Links},
@@ -191,6 +196,9 @@ func (n *Node) begin(ctx context.Context) error {
 			return err
 		}
 		n.onStop(unlock)
+	}
+	if err := n.openStore(); err != nil {
+		return err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
@@ -274,7 +282,10 @@ func (n *Node) stop() {
 		n.cancel()
 		<-n.ended
 	}
-	n.writer.Close()
+	if n.writer != nil {
+		n.writer.Close()
+		n.reader.Close()
+	}
 	n.mu.Lock()
 	undo := n.undo
 	n.undo = nil

@@ -226,7 +226,7 @@ func BenchmarkMemoryApply(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		for j := range rows {
-			rows[j] = machine.Row{Key: []byte{byte(i >> 8), byte(i), byte(j)}, Value: []byte{1}}
+			rows[j] = machine.Row{Key: []byte{'k', byte(i >> 8), byte(i), byte(j)}, Value: []byte{1}}
 		}
 		if err := m.Apply(rows); err != nil {
 			b.Fatal(err)
