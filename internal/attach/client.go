@@ -25,7 +25,7 @@ type ClientConfig struct {
 // deliver is judged by the gate, since an end trusts no router, and acknowledged
 // once it is done. It implements Upstream.
 //
-// Inputs: LinkUp, LinkDown, Frame, Verdict, Verified, Signed, Stored, Drained,
+// Inputs: Restore before all others; LinkUp, LinkDown, Frame, Verdict, Verified, Signed, Stored, Drained,
 // Tick; commands: Publish, Take, Again, Retake, Want, Watch, Unwant, Done,
 // Flush; query: Deadline, Sizes. Times are Unix milliseconds. It is not safe for concurrent use.
 type Client struct {
@@ -46,6 +46,9 @@ type Client struct {
 
 	given  given // what was delivered
 	outbox outbox
+	keys   keyring            // of rows
+	former []identity.Address // homes of which there are rows and that are configured no more
+	begun  bool               // the first input was
 	agenda ordered.Agenda[task]
 	again  int64 // when the outbox is looked through; 0: not needed
 }
@@ -71,6 +74,7 @@ type home struct {
 	grant   *wire.Grant                           // of the client's own address to this home
 	signing bool                                  // that grant is being signed
 	acks    int64                                 // when acknowledgements are due; 0: none wait
+	saved   uint64                                // tally.all as it stands in the store
 }
 
 // uplink is a link to a home.
@@ -99,6 +103,7 @@ func NewClient(cfg ClientConfig, desk *machine.Desk, g *gate.Gate) *Client {
 		wants:  ordered.NewMap[envelope.Target, *want](envelope.Target.Compare),
 		signs:  make(map[machine.Token]func(int64, identity.Signature)),
 		given:  newGiven(),
+		keys:   make(keyring),
 		outbox: newOutbox(),
 	}
 	for _, a := range cfg.Homes {
@@ -119,6 +124,7 @@ func (c *Client) Bind(down Downstream) {
 
 // LinkUp tells of a link to a home that the gate has let in.
 func (c *Client) LinkUp(now int64, ev machine.LinkUp) {
+	c.begin(now)
 	h := c.homeOf(ev.Peer)
 	h.up = &uplink{link: ev.Link, home: h, asked: make(map[uint64]envelope.Target), quit: make(map[uint64]envelope.Target)}
 	c.links[ev.Link] = h.up
@@ -140,6 +146,7 @@ func (c *Client) homeOf(a identity.Address) *home {
 
 // LinkDown tells of the end of a link to a home. What was on its way goes again.
 func (c *Client) LinkDown(now int64, link machine.LinkID) {
+	c.begin(now)
 	u, ok := c.links[link]
 	if !ok {
 		return
@@ -170,6 +177,9 @@ func (c *Client) attach(now int64, h *home) {
 		c.sign(identity.LabelHomes, p.doc.Signed.Body, func(now int64, sig identity.Signature) {
 			p.doc.Signed.Sig, p.signed, p.signing = sig, true, false
 			for _, other := range c.homes {
+				if other.plan == p {
+					c.save(other)
+				}
 				if other.plan == p && other.up != nil && !other.up.attached {
 					c.attach(now, other)
 				}
@@ -206,6 +216,7 @@ func (c *Client) sign(label identity.Label, body []byte, then func(now int64, si
 
 // Signed takes the answer to a Sign of this room.
 func (c *Client) Signed(now int64, t machine.Token, sig identity.Signature) {
+	c.begin(now)
 	if then, ok := c.signs[t]; ok {
 		delete(c.signs, t)
 		then(now, sig)
@@ -222,6 +233,7 @@ func (c *Client) Drained(int64, machine.LinkID, machine.Class, int) {}
 
 // Frame handles an attachment frame of a home.
 func (c *Client) Frame(now int64, link machine.LinkID, fr wire.Frame) {
+	c.begin(now)
 	u, ok := c.links[link]
 	if _, isAttached := fr.(*wire.Attached); !ok || !isAttached && !u.attached {
 		c.desk.Count(machine.FrameIgnored, link)
@@ -255,6 +267,7 @@ func (c *Client) onAttached(now int64, u *uplink, f *wire.Attached) {
 		h.box, h.known = f.Box, true
 		h.tally.restart()
 		h.left.Clear() // a new mailbox has no subscriptions
+		c.save(h)
 	}
 	if u.attached {
 		return // it comes again every minute
@@ -296,6 +309,7 @@ func (c *Client) attachRefused(now int64, u *uplink, f *wire.Attached) {
 
 // Tick does what is due.
 func (c *Client) Tick(now int64) {
+	c.begin(now)
 	for t, ok := c.agenda.Pop(now); ok; t, ok = c.agenda.Pop(now) {
 		t.do(c, now, t)
 	}
@@ -311,6 +325,9 @@ func (c *Client) Tick(now int64) {
 
 // Deadline returns when a Tick is wanted; 0: never.
 func (c *Client) Deadline() int64 {
+	if !c.begun && c.outbox.turn > 0 {
+		return 1 // there is something to go on with
+	}
 	at, _ := c.agenda.Next()
 	at = earlier(at, c.again)
 	for _, h := range c.homes {

@@ -592,8 +592,8 @@ func TestEdgeLive(t *testing.T) {
 	p.want(groupTarget(t))
 	m := letterOf(t, 0, func(h *envelope.Header) { h.Flags |= envelope.Live })
 	p.publish(m)
-	if len(p.app.got) != 1 || !slices.Equal(p.app.taken[m.ID], []wire.Code{wire.OK}) || len(e.rows) != 0 {
-		t.Errorf("got %v, taken %v, %d rows", p.app.numbers(), p.app.taken[m.ID], len(e.rows))
+	if len(p.app.got) != 1 || !slices.Equal(p.app.taken[m.ID], []wire.Code{wire.OK}) || e.waiting() != 0 {
+		t.Errorf("got %v, taken %v, %d rows", p.app.numbers(), p.app.taken[m.ID], e.waiting())
 	}
 	w.link(e, h)
 	h.say(&wire.Attached{Epoch: start, Box: wire.Box{1}})

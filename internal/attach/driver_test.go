@@ -63,11 +63,13 @@ type world struct {
 	cutAt    map[int]bool
 	real     bool // check signatures, instead of trusting all but `forged`
 	trace    func(from *proc, f wire.Frame)
+	watch    func(from, to *proc, f wire.Frame)
 }
 
 type posted struct {
 	to *proc
 	ev machine.Event
+	do func(now int64) // in place of an event
 }
 
 // pair is a link: the two processes and their names for it.
@@ -99,16 +101,36 @@ type proc struct {
 	in        []wire.Frame
 	frameMax  int
 	storeFail int // so many Stores fail
+	loadFail  int // so many Loads fail
+	loads     int // Loads that were asked
 	reports   map[machine.ReportEvent]int
 	closes    []machine.Close
 	mail      []*envelope.Envelope // for the router itself
 	rows      map[string][]byte
+
+	build   func() // makes the machines
+	lives   int
+	disk    map[string][]byte // what was answered, and all before it
+	asked   []machine.Store   // what was asked since
+	effects int               // carried out so far
+	crashAt int               // the process dies before this effect
+	survive func(n int) int   // how many of n Stores that were not answered survive a crash
+}
+
+// waiting is how many rows hold mail, or wait in the outbox.
+func (p *proc) waiting() (n int) {
+	for key := range p.rows {
+		if key[0] == letterTable || key[0] == mailTable || key[0] == outboxTable {
+			n++
+		}
+	}
+	return n
 }
 
 func (w *world) proc(seed byte, role wire.Role) *proc {
 	p := &proc{
 		w: w, key: testKey(w.t, seed), role: role, frameMax: wire.FrameMax,
-		reports: make(map[machine.ReportEvent]int), rows: make(map[string][]byte),
+		reports: make(map[machine.ReportEvent]int), rows: make(map[string][]byte), disk: make(map[string][]byte),
 	}
 	w.procs = append(w.procs, p)
 	return p
@@ -117,12 +139,15 @@ func (w *world) proc(seed byte, role wire.Role) *proc {
 // newCore makes a core router; seed names its key.
 func (w *world) newCore(seed byte, l Limits) *proc {
 	p := w.proc(seed, wire.Core)
-	p.gate = gate.New(gate.Config{
-		Self: p.key.Address(), Role: wire.Core, Services: gate.Access{Any: true}, Edges: gate.Access{Any: true},
-	}, &p.desk)
-	p.home = NewHome(HomeConfig{Self: p.key.Address(), Role: wire.Core, Seed: uint64(seed), Limits: l}, &p.desk, p.gate, directory.New())
-	p.core = &core{p: p, held: make(map[envelope.ID]bool), wants: make(map[envelope.Target]*wire.Grant), stores: make(map[machine.Token]gate.Admitted)}
-	p.home.Bind(p.core)
+	p.build = func() {
+		p.gate = gate.New(gate.Config{
+			Self: p.key.Address(), Role: wire.Core, Services: gate.Access{Any: true}, Edges: gate.Access{Any: true},
+		}, &p.desk)
+		p.home = NewHome(HomeConfig{Self: p.key.Address(), Role: wire.Core, Seed: p.seed(), Limits: l}, &p.desk, p.gate, directory.New())
+		p.core = &core{p: p, held: make(map[envelope.ID]bool), wants: make(map[envelope.Target]*wire.Grant), stores: make(map[machine.Token]gate.Admitted)}
+		p.home.Bind(p.core)
+	}
+	p.build()
 	w.post(p, machine.Tick{})
 	return p
 }
@@ -140,13 +165,16 @@ func (w *world) newService(seed byte, homes ...*proc) *proc {
 // newEdge makes an edge router with its homes.
 func (w *world) newEdge(seed byte, homes ...*proc) *proc {
 	p := w.proc(seed, wire.Edge)
-	p.gate = gate.New(gate.Config{
-		Self: p.key.Address(), Role: wire.Edge, Services: gate.Access{Any: true}, Homes: addresses(homes),
-	}, &p.desk)
-	p.home = NewHome(HomeConfig{Self: p.key.Address(), Role: wire.Edge, Seed: uint64(seed)}, &p.desk, p.gate, directory.New())
-	p.client = NewClient(ClientConfig{Self: p.key.Address(), Role: wire.Edge, Homes: addresses(homes), Seed: uint64(seed)}, &p.desk, p.gate)
-	p.client.Bind(p.home)
-	p.home.Bind(p.client)
+	p.build = func() {
+		p.gate = gate.New(gate.Config{
+			Self: p.key.Address(), Role: wire.Edge, Services: gate.Access{Any: true}, Homes: addresses(homes),
+		}, &p.desk)
+		p.home = NewHome(HomeConfig{Self: p.key.Address(), Role: wire.Edge, Seed: p.seed()}, &p.desk, p.gate, directory.New())
+		p.client = NewClient(ClientConfig{Self: p.key.Address(), Role: wire.Edge, Homes: addresses(homes), Seed: p.seed()}, &p.desk, p.gate)
+		p.client.Bind(p.home)
+		p.home.Bind(p.client)
+	}
+	p.build()
 	w.post(p, machine.Tick{})
 	return p
 }
@@ -231,11 +259,15 @@ func (p *proc) step(f func()) {
 	p.desk.Begin(nil)
 	f()
 	for _, e := range p.desk.End() {
+		if p.effects++; p.effects == p.crashAt {
+			p.crash()
+			return
+		}
 		p.carryOut(e)
 	}
 }
 
-func (w *world) post(p *proc, ev machine.Event) { w.events = append(w.events, posted{p, ev}) }
+func (w *world) post(p *proc, ev machine.Event) { w.events = append(w.events, posted{to: p, ev: ev}) }
 
 // settle runs all events that are posted, without a move of time.
 func (w *world) settle() {
@@ -245,6 +277,10 @@ func (w *world) settle() {
 		}
 		x := w.events[0]
 		w.events = w.events[1:]
+		if x.do != nil {
+			x.to.step(func() { x.do(w.now) })
+			continue
+		}
 		x.to.step(func() { x.to.handle(x.ev) })
 	}
 	w.events = nil
@@ -392,7 +428,10 @@ func (p *proc) answered(now int64, ev machine.Event) {
 		} else {
 			p.client.Signed(now, e.Token, e.Sig)
 		}
+	case machine.Loaded:
+		p.home.Loaded(now, e.Token, e.Values, e.Err)
 	case machine.Stored:
+		p.onDisk(e.Token)
 		switch e.Token.Owner() {
 		case machine.OwnerHome:
 			p.home.Stored(now, e.Token, e.Err)
@@ -421,6 +460,8 @@ func (p *proc) carryOut(e machine.Effect) {
 		w.post(p, machine.Signed{Token: e.Token, Sig: p.key.Sign(e.Label, e.Body)})
 	case machine.Store:
 		p.store(e)
+	case machine.Load:
+		p.load(e)
 	case machine.Close:
 		p.closes = append(p.closes, e)
 		if l, _ := w.find(p, e.Link); l != nil {
@@ -440,17 +481,45 @@ func (p *proc) store(e machine.Store) {
 		err = errDisk
 	}
 	if err == nil {
-		for _, r := range e.Rows {
-			if r.Value == nil {
-				delete(p.rows, string(r.Key))
-			} else {
-				p.rows[string(r.Key)] = r.Value
-			}
-		}
+		apply(p.rows, e.Rows)
+		p.asked = append(p.asked, e)
 	}
 	if e.Token != 0 {
 		p.w.post(p, machine.Stored{Token: e.Token, Err: err})
 	}
+}
+
+// apply commits rows to a map.
+func apply(rows map[string][]byte, list []machine.Row) {
+	for _, r := range list {
+		switch {
+		case r.End != nil:
+			for key := range rows { // each alone
+				if key >= string(r.Key) && key < string(r.End) {
+					delete(rows, key)
+				}
+			}
+		case r.Value == nil:
+			delete(rows, string(r.Key))
+		default:
+			rows[string(r.Key)] = r.Value
+		}
+	}
+}
+
+// load answers from what was stored.
+func (p *proc) load(e machine.Load) {
+	p.loads++
+	if p.loadFail > 0 {
+		p.loadFail--
+		p.w.post(p, machine.Loaded{Token: e.Token, Err: errDisk})
+		return
+	}
+	var values [][]byte
+	for _, k := range e.Keys {
+		values = append(values, p.rows[string(k)])
+	}
+	p.w.post(p, machine.Loaded{Token: e.Token, Values: values})
 }
 
 // judge checks claims: for real, or by a mark that forged signatures bear.
@@ -496,6 +565,9 @@ func (p *proc) send(e machine.Send) {
 	if w.trace != nil {
 		w.trace(p, f)
 	}
+	if w.watch != nil {
+		w.watch(p, l.ends[1-i], f)
+	}
 	w.post(l.ends[1-i], machine.FrameIn{Link: l.ids[1-i], Frame: f, Bytes: len(b)})
 	if l.mute[i] {
 		l.due[i] += e.Frame.Weight()
@@ -515,13 +587,15 @@ func (l *pair) drain(end int) {
 
 // core is the upstream of a core router's home: custody in memory, no backbone.
 type core struct {
-	p      *proc
-	held   map[envelope.ID]bool
-	stores map[machine.Token]gate.Admitted
-	wants  map[envelope.Target]*wire.Grant
-	takes  int
-	retook int
-	refuse wire.Code // of what comes
+	p        *proc
+	held     map[envelope.ID]bool
+	stores   map[machine.Token]gate.Admitted
+	restored []*envelope.Envelope
+	wants    map[envelope.Target]*wire.Grant
+	turn     uint64
+	takes    int
+	retook   int
+	refuse   wire.Code // of what comes
 }
 
 func (c *core) Take(now int64, a gate.Admitted) {
@@ -530,10 +604,11 @@ func (c *core) Take(now int64, a gate.Admitted) {
 	switch {
 	case c.refuse != wire.OK:
 		c.p.home.Taken(now, e.ID, c.refuse, 700)
-	case e.Flags&envelope.Live != 0:
+	case e.Flags&envelope.Live != 0 || c.held[e.ID]:
 		c.p.home.Taken(now, e.ID, wire.OK, 0)
 	default:
-		c.stores[c.p.desk.Store(machine.OwnerBackbone, machine.Row{Key: append([]byte{'c'}, e.ID[:]...), Value: e.Raw})] = a
+		c.turn++
+		c.stores[c.p.desk.Store(machine.OwnerBackbone, machine.Row{Key: numbered([]byte{'c'}, c.turn), Value: e.Raw})] = a
 	}
 }
 

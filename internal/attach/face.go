@@ -35,6 +35,15 @@ type Upstream interface {
 	Done(now int64, r Receipt)
 }
 
+// A Keeper is an Upstream that keeps what it took from a home also until it lies in
+// all mailboxes there, and hands it over again after a restart: what was answered
+// to its publisher must not be missed by those who subscribed next to it.
+type Keeper interface {
+	// Kept says that what was taken is durable in mailboxes, or that nobody here
+	// needs it.
+	Kept(now int64, id envelope.ID)
+}
+
 // Downstream is where what comes from homes goes: a *Home on an edge router, the
 // SDK's machine in a service.
 type Downstream interface {

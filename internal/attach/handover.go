@@ -24,6 +24,7 @@ func (h *Home) onPublish(now int64, s *session, f *wire.Publish) {
 
 // Verdict takes the gate's answer to what a client published.
 func (h *Home) Verdict(now int64, v gate.Verdict) {
+	h.begin(now)
 	switch v.Result {
 	case gate.Accepted:
 		h.accepted(now, v)
@@ -109,6 +110,7 @@ func (h *Home) taking(c gate.Case) *taking {
 // envelope is in custody, and only then it is served here. After a refusal the id
 // counts as unseen, else the next try would not be pushed any more.
 func (h *Home) Taken(now int64, id envelope.ID, code wire.Code, retryAfter uint64) {
+	h.begin(now)
 	t, ok := h.takes[id]
 	if !ok {
 		if code != wire.OK { // a home refused what this edge router had taken
@@ -131,26 +133,33 @@ func (h *Home) Taken(now int64, id envelope.ID, code wire.Code, retryAfter uint6
 		h.published(link, id, wire.OK, 0)
 	}
 	if !t.a.IsZero() {
-		h.serve(now, t.a, Receipt{}, t.edges)
+		r := h.ownReceipt()
+		if t.a.Envelope().Flags&envelope.Live != 0 {
+			r = Receipt{} // nobody keeps it
+		}
+		h.serve(now, t.a, r, t.edges)
 	}
 }
 
 // Deliver takes an envelope from upstream that somebody here wants.
-func (h *Home) Deliver(now int64, a gate.Admitted, r Receipt) { h.serve(now, a, r, nil) }
+func (h *Home) Deliver(now int64, a gate.Admitted, r Receipt) {
+	h.begin(now)
+	h.serve(now, a, r, nil)
+}
 
 // serve brings an envelope to who subscribed here, in the order of its stream.
 // edges published it: they have it already.
 func (h *Home) serve(now int64, a gate.Admitted, r Receipt, edges []*client) {
 	e := a.Envelope()
 	if _, ok := h.audiences[e.Target]; !ok && e.Target != h.own() {
-		h.done(now, r)
+		h.done(now, r, e.ID)
 		return
 	}
 	// The gate knows ids for 15 minutes; a replay that comes later ends here, before
 	// it gets a number (F4).
 	if !h.given.add(e.ID) {
 		h.desk.Do(machine.Report{Event: machine.DuplicateDropped, ID: e.ID})
-		h.done(now, r)
+		h.done(now, r, e.ID)
 		return
 	}
 	if len(edges) > 0 {
@@ -171,7 +180,7 @@ func (h *Home) passOn(now int64, list []Passed) {
 		case Duplicate:
 			delete(h.source, p.Admitted.Envelope().ID)
 			h.desk.Do(machine.Report{Event: machine.DuplicateDropped, ID: p.Admitted.Envelope().ID})
-			h.done(now, p.Receipt)
+			h.done(now, p.Receipt, p.Admitted.Envelope().ID)
 		default:
 			h.spread(now, p.Admitted.Envelope(), p.Receipt)
 		}
@@ -198,14 +207,14 @@ func (h *Home) spread(now int64, e *envelope.Envelope, r Receipt) {
 			h.sendLive(c.session, e)
 		default:
 			if b == nil {
-				l = &letter{envelope: e}
-				b = &batch{target: e.Target, receipt: r, rows: []machine.Row{{Key: letterKey(e.ID), Value: e.Raw}}}
+				l = newLetter(e, h.markOf(h.audiences[e.Target], e))
+				b = &batch{target: e.Target, letter: l, receipt: r, rows: []machine.Row{letterRow(l)}}
 			}
-			h.enter(c, b, e.Target, &entry{letter: l, size: len(e.Raw) + entryCost})
+			h.enter(c, b, e.Target, &entry{letter: l, size: l.size + entryCost})
 		}
 	}
 	if b == nil {
-		h.done(now, r)
+		h.done(now, r, e.ID)
 		return
 	}
 	h.store(b)
@@ -232,6 +241,7 @@ func has(list []*client, c *client) bool {
 
 // Gap takes word from upstream that items of a target will not come.
 func (h *Home) Gap(now int64, g wire.Gap, r Receipt) {
+	h.begin(now)
 	h.order.Excuse(g.Target, g.Count)
 	h.spreadGap(now, &g, r)
 }
@@ -255,6 +265,7 @@ func (h *Home) spreadGap(now int64, g *wire.Gap, r Receipt) {
 		if l := sub.client.lanes[g.Target]; l != nil && l.gaps[slot(g.Why)] != nil {
 			e := l.gaps[slot(g.Why)]
 			widen(e.gap, g)
+			b.widened = append(b.widened, place{sub.client, e})
 			b.rows = append(b.rows, mailRow(sub.client, e))
 			continue
 		}
@@ -263,7 +274,7 @@ func (h *Home) spreadGap(now int64, g *wire.Gap, r Receipt) {
 		h.enter(sub.client, b, g.Target, &entry{gap: &own, size: entryCost})
 	}
 	if b == nil {
-		h.done(now, r)
+		h.done(now, r, envelope.ID{})
 		return
 	}
 	h.store(b)

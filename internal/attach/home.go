@@ -23,8 +23,8 @@ type HomeConfig struct {
 
 // Home is the router's end of its attachments: sessions, mailboxes, custody.
 //
-// Inputs: LinkUp, LinkDown, Frame, Verdict, Verified, Signed, Stored, Drained,
-// Tick; from upstream: Taken, Deliver, Gap; queries: Deadline, Clients, Sizes. It
+// Inputs: Restore before all others; LinkUp, LinkDown, Frame, Verdict, Verified,
+// Signed, Stored, Loaded, Drained, Tick; from upstream: Taken, Deliver, Gap; queries: Deadline, Clients, Sizes. It
 // asks gate, directory and upstream, and lays its effects onto the desk. Times are
 // Unix milliseconds. It is not safe for concurrent use.
 type Home struct {
@@ -33,15 +33,24 @@ type Home struct {
 	gate   *gate.Gate
 	dir    *directory.Directory
 	up     Upstream
+	keeper Keeper // the same, where it waits to be told what is in mailboxes
 	random *rand.Rand
 
 	sessions  map[machine.LinkID]*session
 	clients   *ordered.Map[identity.Address, *client]
 	audiences map[envelope.Target]*audience
-	bytes     int // of all mailboxes
-	subs      int // subscriptions of all clients
+	marks     map[envelope.Stream]*mark
+	bytes     int    // of all mailboxes
+	subs      int    // subscriptions of all clients
+	bodies    int    // of the envelopes of mailboxes that are in memory
+	swept     uint32 // letters of the hours up to this one are deleted
 
 	checks map[machine.Token]check       // attach and subscribe under verification
+	opens  map[machine.Token]opening     // attaches whose client is being stored
+	says   map[machine.Token]saying      // subscriptions that are being stored
+	loads  map[machine.Token]*fetching   // envelopes on their way from the store
+	keys   keyring                       // of envelopes from the store
+	revive *revival                      // rows that were restored; nil: none, or it is done
 	takes  map[envelope.ID]*taking       // what waits for the upstream's custody
 	stores map[machine.Token]*batch      // mail on its way to the store
 	behind map[envelope.Target][]*batch  // mail behind a Store that failed, the oldest first
@@ -50,7 +59,7 @@ type Home struct {
 	source map[envelope.ID][]*client     // edges that published what the sequencer holds
 	signs  map[machine.Token]*wire.Grant // the router's own grant
 	agenda ordered.Agenda[job]           // what is due when
-	begun  bool                          // the first Tick was
+	begun  bool                          // the first input was
 	passed []Passed                      // scratch for the sequencer
 }
 
@@ -59,6 +68,9 @@ type job struct {
 	do    func(h *Home, now int64, j job)
 	link  machine.LinkID
 	batch *batch
+
+	client *client
+	mark   *mark
 }
 
 // NewHome returns a home without clients. It shares desk, gate and directory with
@@ -71,11 +83,16 @@ func NewHome(cfg HomeConfig, desk *machine.Desk, g *gate.Gate, dir *directory.Di
 		sessions:  make(map[machine.LinkID]*session),
 		clients:   ordered.NewMap[identity.Address, *client](identity.Address.Compare),
 		audiences: make(map[envelope.Target]*audience),
+		marks:     make(map[envelope.Stream]*mark),
 		checks:    make(map[machine.Token]check),
+		opens:     make(map[machine.Token]opening),
+		says:      make(map[machine.Token]saying),
+		loads:     make(map[machine.Token]*fetching),
+		keys:      make(keyring),
 		takes:     make(map[envelope.ID]*taking),
 		stores:    make(map[machine.Token]*batch),
 		behind:    make(map[envelope.Target][]*batch),
-		order:     NewSequencer(SequencerLimits{}),
+		order:     NewSequencer(SequencerLimits{Keep: true}),
 		given:     newGiven(),
 		source:    make(map[envelope.ID][]*client),
 		signs:     make(map[machine.Token]*wire.Grant),
@@ -84,10 +101,26 @@ func NewHome(cfg HomeConfig, desk *machine.Desk, g *gate.Gate, dir *directory.Di
 
 // Bind says where envelopes go and come from. It is called once, before the first
 // input.
-func (h *Home) Bind(up Upstream) { h.up = up }
+func (h *Home) Bind(up Upstream) {
+	h.up = up
+	h.keeper, _ = up.(Keeper)
+}
+
+// begin starts the home's life with its first input: what was restored takes its
+// place.
+func (h *Home) begin(now int64) {
+	if h.begun {
+		return
+	}
+	h.begun = true
+	h.revived(now)
+	h.signOwn(now, job{})
+	h.agenda.Put(now+sweepEvery, job{do: (*Home).sweep})
+}
 
 // LinkUp tells of a client's link that the gate has let in.
-func (h *Home) LinkUp(_ int64, ev machine.LinkUp) {
+func (h *Home) LinkUp(now int64, ev machine.LinkUp) {
+	h.begin(now)
 	h.sessions[ev.Link] = &session{link: ev.Link, peer: ev.Peer, role: ev.Role, maxFrame: ev.MaxFrame, replaces: ev.Replaces}
 }
 
@@ -106,6 +139,7 @@ func (h *Home) LinkDown(now int64, link machine.LinkID) {
 // Frame handles an attachment frame of a client. While an attach or subscribe of
 // its link is being verified, what follows it waits: frames take effect in order.
 func (h *Home) Frame(now int64, link machine.LinkID, f wire.Frame) {
+	h.begin(now)
 	s, ok := h.sessions[link]
 	switch {
 	case !ok || s.state == refused:
@@ -215,13 +249,9 @@ func (h *Home) Drained(now int64, link machine.LinkID, class machine.Class, weig
 	}
 }
 
-// Tick does what is due. The first one is the start of the home's life.
+// Tick does what is due.
 func (h *Home) Tick(now int64) {
-	if !h.begun {
-		h.begun = true
-		h.signOwn(now, job{})
-		h.agenda.Put(now+sweepEvery, job{do: (*Home).sweep})
-	}
+	h.begin(now)
 	for j, ok := h.agenda.Pop(now); ok; j, ok = h.agenda.Pop(now) {
 		j.do(h, now, j)
 	}
@@ -278,6 +308,7 @@ func (h *Home) sweep(now int64, j job) {
 			h.pump(now, c)
 		}
 	}
+	h.endHours(now)
 	h.agenda.Put(now+sweepEvery, j)
 }
 
@@ -313,18 +344,28 @@ func (h *Home) Clients() []ClientState {
 }
 
 // HomeSizes counts the rows of a home's tables.
-type HomeSizes struct{ Clients, Targets, MailBytes, Held, Taking, Storing, Given int }
+type HomeSizes struct {
+	Clients, Targets, Held, Taking, Storing, Given int
+	MailBytes                                      int // in mailboxes, by their quotas
+	Bodies                                         int // bytes of it that are in memory
+	Streams                                        int // whose durable numbers are known
+}
 
 // Sizes returns how full the tables are.
 func (h *Home) Sizes() HomeSizes {
 	held, _ := h.order.Held()
-	return HomeSizes{h.clients.Len(), len(h.audiences), h.bytes, held, len(h.takes), len(h.stores), len(h.given.known)}
+	return HomeSizes{
+		Clients: h.clients.Len(), Targets: len(h.audiences), Held: held, Taking: len(h.takes), Storing: len(h.stores),
+		Given: len(h.given.known), MailBytes: h.bytes, Bodies: h.bodies, Streams: len(h.marks),
+	}
 }
 
 // audience is who subscribed to a target.
 type audience struct {
 	members []*subscription // in the order in which they came
 	grant   *wire.Grant     // the one with the latest end that upstream was told of
+	marks   []*mark         // of the target's streams
+	told    bool            // upstream was asked for it, after a restart
 }
 
 // remove keeps the order of the others: they are served in it.

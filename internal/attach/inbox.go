@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"upsycle/internal/envelope"
 	"upsycle/internal/gate"
 	"upsycle/internal/machine"
 	"upsycle/internal/wire"
@@ -62,6 +63,7 @@ func receipt(h *home, n uint64) Receipt {
 // ended meanwhile: what was admitted is delivered all the same, since the gate
 // knows its id now.
 func (c *Client) Verdict(now int64, v gate.Verdict) {
+	c.begin(now)
 	h := c.homeOf(v.Case.Root)
 	r := receipt(h, v.Case.N)
 	switch {
@@ -70,12 +72,22 @@ func (c *Client) Verdict(now int64, v gate.Verdict) {
 		c.refused(now, h, v)
 	case v.Result == gate.Accepted && h.left.Has(v.Case.Envelope.Target):
 		c.Done(now, r) // sent before the home heard that it is wanted no more
+	case v.Result == gate.Accepted && c.strange(v.Case.Envelope.Target):
+		c.quit(h, v.Case.Envelope.Target)
+		c.Done(now, r)
 	case v.Result == gate.Accepted && c.given.add(v.Case.Envelope.ID):
 		c.down.Deliver(now, v.Admitted, r)
 	default: // it came from another home, or from an earlier mailbox
 		c.desk.Count(machine.DuplicateDropped, v.Case.Link)
 		c.Done(now, r)
 	}
+}
+
+// strange reports whether an edge router gets what nobody behind it wants: its home
+// remembers a subscription that ended while this router was down. A service may be
+// about to subscribe again, and mail for the router itself needs no subscription.
+func (c *Client) strange(t envelope.Target) bool {
+	return c.cfg.Role == wire.Edge && !c.wants.Has(t) && !c.isOwn(t)
 }
 
 // refused drops what a home should not have delivered. It is acknowledged, else
@@ -149,5 +161,8 @@ func (c *Client) flushAcks(h *home) {
 	}
 	for _, f := range h.tally.frames() {
 		c.desk.Send(h.up.link, machine.Control, f)
+	}
+	if h.tally.all >= h.saved+saveEvery {
+		c.save(h)
 	}
 }

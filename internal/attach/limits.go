@@ -33,8 +33,8 @@ const (
 	// the oldest go and leave a gap.
 	MailboxBytesMax   = 64 << 20
 	MailboxEntriesMax = 50_000
-	// TotalBytesMax bounds all mailboxes together, since they are in memory: a
-	// mailbox that wants to grow when it is reached loses its own oldest.
+	// TotalBytesMax bounds all mailboxes together: a mailbox that wants to grow when
+	// it is reached loses its own oldest.
 	TotalBytesMax = 1 << 30
 	// windowEnvelopes and windowBytes are what may be unacknowledged of one
 	// target, boxEnvelopes and boxBytes of one client (spec §5.4).
@@ -59,6 +59,14 @@ const (
 	givenMax = 1 << 18
 	// takersMax is how many publishers of one id wait for one custody.
 	takersMax = 64
+	// bodiesOne and bodiesAll are the bytes of stored envelopes that stay in memory for
+	// one client and for all: what is beyond is read from the store when its turn
+	// comes. Of clients that are away no more stay when bodiesAway is reached.
+	bodiesOne  = 1 << 20
+	bodiesAll  = 64 << 20
+	bodiesAway = bodiesAll / 2
+	// fetchEnvelopes are read from the store at once.
+	fetchEnvelopes = 256
 	// entryCost is what a row of a mailbox costs beside its envelope, in bytes.
 	entryCost = 128
 	// retryMail is what a refused publisher or subscriber is told to wait, and
@@ -97,6 +105,9 @@ const (
 	// rangesKept bounds the memory of numbers done above a hole. A number that
 	// fell out of it is recognised by its envelope's id.
 	rangesKept = 1024
+	// saveEvery is after how many numbers an edge router notes how far it has a home's
+	// mailbox: for the rest it is enough that they are recognised.
+	saveEvery = 256
 	// backoffFirst, doubled up to backoffMax, is the pause before a refused
 	// publish or subscription is tried again, in milliseconds.
 	backoffFirst = 500

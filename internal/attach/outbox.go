@@ -32,6 +32,8 @@ type parcel struct {
 	own      bool // this process made it: Taken tells of a home's answer, not of the store's
 	stored   bool
 	sent     bool // on the current link
+	taken    bool // a home has it; it stays only until it is kept
+	kept     bool // durable in the mailboxes of this router
 	gone     bool
 }
 
@@ -42,6 +44,9 @@ type halt struct {
 	until   int64 // when it goes on; 0: it does, what waits first
 	waiting []*parcel
 }
+
+// durable reports whether a parcel has a row.
+func (p *parcel) durable() bool { return !p.own && p.envelope.Flags&envelope.Live == 0 }
 
 // hold lets a parcel wait, in its turn.
 func (h *halt) hold(p *parcel) {
@@ -67,6 +72,7 @@ func outboxKey(p *parcel) []byte { return numbered([]byte{outboxTable}, p.turn) 
 // until a home took it or refused it for good, which Taken tells; it is sent again
 // on every attach. Two of one id are one.
 func (c *Client) Publish(now int64, e *envelope.Envelope) {
+	c.begin(now)
 	if p, ok := c.outbox.byID[e.ID]; ok {
 		p.own = true
 		return
@@ -84,6 +90,7 @@ func (c *Client) Publish(now int64, e *envelope.Envelope) {
 // Take takes into custody what a client of this edge router published: stored,
 // acknowledged, then sent to a home until that has it.
 func (c *Client) Take(now int64, a gate.Admitted) {
+	c.begin(now)
 	e := a.Envelope()
 	if c.Again(now, e) {
 		return
@@ -106,6 +113,7 @@ func (c *Client) Take(now int64, a gate.Admitted) {
 // Again answers for what waits in the outbox. What a home has taken is held no
 // more.
 func (c *Client) Again(now int64, e *envelope.Envelope) bool {
+	c.begin(now)
 	p, ok := c.outbox.byID[e.ID]
 	if ok && p.stored {
 		c.down.Taken(now, e.ID, wire.OK, 0)
@@ -139,6 +147,18 @@ func (c *Client) Stored(now int64, t machine.Token, err error) {
 	c.flush(now)
 }
 
+// Kept implements Keeper: what a client of this router published is in the mailboxes
+// of the others.
+func (c *Client) Kept(_ int64, id envelope.ID) {
+	p, ok := c.outbox.byID[id]
+	if !ok {
+		return
+	}
+	if p.kept = true; p.taken {
+		c.remove(p)
+	}
+}
+
 // fits reports whether the outbox has room. What was taken is never given up for
 // what comes (spec §9.2).
 func (c *Client) fits(e *envelope.Envelope) bool {
@@ -168,7 +188,7 @@ func (c *Client) remove(p *parcel) {
 	delete(o.byID, p.envelope.ID)
 	o.byTurn.Delete(p.turn)
 	o.bytes -= len(p.envelope.Raw)
-	if p.stored && !p.own && p.envelope.Flags&envelope.Live == 0 {
+	if p.stored && p.durable() {
 		c.desk.Forget(outboxKey(p))
 	}
 }
@@ -200,7 +220,7 @@ func (c *Client) choose(now int64) {
 			if h := o.halted[p.envelope.Stream()]; h != nil {
 				h.waiting = nil // all goes through the queue again
 			}
-			if c.land(p); p.stored {
+			if c.land(p); p.stored && !p.taken {
 				o.queue.push(p)
 			}
 		}
@@ -237,7 +257,7 @@ func (c *Client) flush(now int64) {
 		switch {
 		case p == nil:
 			return
-		case p.gone || p.sent:
+		case p.gone || p.sent || p.taken:
 		case int64(p.envelope.Expires()) < now:
 			c.finish(now, p, wire.Expired)
 		default:
@@ -253,7 +273,7 @@ func (c *Client) flush(now int64) {
 func (c *Client) onPublished(now int64, f *wire.Published) {
 	p, ok := c.outbox.byID[f.ID]
 	switch {
-	case !ok || !p.stored:
+	case !ok || !p.stored || p.taken:
 		return
 	case !f.Code.Retry():
 		c.finish(now, p, f.Code)
@@ -299,7 +319,12 @@ func (c *Client) goOn(now int64, t task) {
 // finish ends a parcel and says how. An edge router has acknowledged it before, so
 // only a refusal is news there.
 func (c *Client) finish(now int64, p *parcel, code wire.Code) {
-	c.remove(p)
+	if code == wire.OK && p.durable() && !p.kept {
+		p.taken = true
+		c.land(p)
+	} else {
+		c.remove(p)
+	}
 	s := p.envelope.Stream()
 	if h, ok := c.outbox.halted[s]; ok && h.until == 0 && len(h.waiting) == 0 {
 		delete(c.outbox.halted, s) // the next pause is short again
@@ -313,7 +338,11 @@ func (c *Client) finish(now int64, p *parcel, code wire.Code) {
 // in a minute while anything waits.
 func (c *Client) expireOutbox(now int64) {
 	for _, p := range c.outbox.byTurn.All() {
-		if int64(p.envelope.Expires()) < now {
+		switch {
+		case int64(p.envelope.Expires()) >= now:
+		case p.taken:
+			c.remove(p)
+		default:
 			c.finish(now, p, wire.Expired)
 		}
 	}

@@ -17,6 +17,7 @@ type SequencerLimits struct {
 	Bytes     int   // that wait in one stream
 	Total     int   // bytes that wait in all streams
 	Streams   int   // that are known
+	Keep      bool  // streams stay while anything of them may come again, if there is room
 }
 
 // A Sequencer puts each stream in order (F5). Within a stream (target, from, run)
@@ -75,6 +76,7 @@ type stream struct {
 	armed bool           // a note in due exists
 	last  uint64         // time of the last that passed in order
 	used  int64
+	until int64 // when all of it has expired
 	gone  bool
 }
 
@@ -216,15 +218,36 @@ func (s *Sequencer) stream(now int64, e *envelope.Envelope) *stream {
 	if e.First > 0 {
 		s.join(now, st, e)
 	}
-	s.streams[key] = st
-	l, ok := s.targets[key.Target]
+	s.know(st)
+	return st
+}
+
+// know puts a new stream into the tables.
+func (s *Sequencer) know(st *stream) {
+	s.streams[st.key] = st
+	l, ok := s.targets[st.key.Target]
 	if !ok {
 		l = &targetStreams{}
-		s.targets[key.Target] = l
+		s.targets[st.key.Target] = l
 	}
 	l.list = append(l.list, st)
 	s.ages.push(st)
-	return st
+}
+
+// resume makes a stream known of which the numbers in ranges passed in an earlier
+// life. Those between and before them are holes that nobody waits for.
+func (s *Sequencer) resume(now int64, m *mark) {
+	if len(s.streams) >= s.limits.Streams {
+		return
+	}
+	st := &stream{key: m.stream, used: now, until: m.until}
+	for _, r := range m.ranges {
+		if r.First > st.next {
+			st.holes = append(st.holes, wire.Range{First: st.next, Last: r.First - 1})
+		}
+		st.next = r.Last + 1
+	}
+	s.know(st)
 }
 
 // join decides where a stream begins of which something else than the first came:
@@ -262,7 +285,8 @@ func (s *Sequencer) forgetIdle(now int64) {
 		case !ok:
 			return
 		case st.gone:
-		case len(st.held) > 0 || now-st.used < streamIdle:
+		case len(st.held) > 0 || now-st.used < streamIdle,
+			s.limits.Keep && st.until >= now && len(s.streams) < s.limits.Streams:
 			s.ages.push(st)
 		default:
 			s.overlook(now, st.key.Target)
@@ -415,6 +439,7 @@ func (st *stream) pass(a gate.Admitted, r Receipt) Passed {
 	e := a.Envelope()
 	st.joins = false
 	st.next, st.last = e.Next(), e.Time
+	st.until = max(st.until, int64(e.Expires()))
 	return Passed{Admitted: a, Receipt: r}
 }
 

@@ -1,6 +1,8 @@
 package attach
 
 import (
+	"bytes"
+
 	"upsycle/identity"
 	"upsycle/internal/directory"
 	"upsycle/internal/envelope"
@@ -20,7 +22,7 @@ type session struct {
 
 	replaces bool // another process's link gave way to it, which is still to be told
 
-	waits  machine.Token // the verification that holds up the frames behind it
+	waits  machine.Token // the verification, or the Store of its client, that holds up the frames behind it
 	queue  fifo[wire.Frame]
 	queued int // bytes
 
@@ -50,8 +52,11 @@ type client struct {
 	address identity.Address
 	role    wire.Role
 	box     wire.Box
-	session *session // nil while away
-	lease   int64    // while away: when the mailbox goes
+	homes   *wire.Homes // as it stands in the store; nil: not yet
+	session *session    // nil while away
+	lease   int64       // while away: when the mailbox goes
+	since   int64       // away since then, as it stands in the store; 0: attached
+	saved   uint64      // the store knows that numbers up to this one were given
 
 	grantEnd int64 // not after the earliest end of a subscription's grant; 0: none
 	subs     *ordered.Map[envelope.Target, *subscription]
@@ -63,7 +68,26 @@ type subscription struct {
 	client *client
 	target envelope.Target
 	mode   wire.Mode
+	start  uint64      // what is older is not wanted, Unix milliseconds
 	grant  *wire.Grant // of an address
+	turn   int         // counts what changed
+	saved  bool        // the store has it as it is
+}
+
+// opening is an attach that waits until its client is stored.
+type opening struct {
+	link   machine.LinkID
+	client *client
+	frame  *wire.Attach
+}
+
+// saying is an answer that waits until a subscription, or its end, is stored.
+type saying struct {
+	link  machine.LinkID
+	ref   uint64
+	sub   *subscription // nil: its end
+	turn  int
+	isNew bool
 }
 
 // onAttach opens the mailbox of a client (H1). Its homes document must be the
@@ -113,7 +137,9 @@ func (h *Home) refuseAttach(s *session, doc *wire.Homes, code wire.Code, text st
 	h.refuse(s, code, text)
 }
 
-// open attaches a session to its mailbox, a new one if there is none.
+// open finds the mailbox of a client, or makes one. What is new of a client, of
+// its homes document or its role, is stored before it is answered: after a restart the
+// same box goes on.
 func (h *Home) open(now int64, s *session, f *wire.Attach) {
 	c, ok := h.clients.Get(s.peer)
 	if !ok {
@@ -123,19 +149,73 @@ func (h *Home) open(now int64, s *session, f *wire.Attach) {
 			h.refuseAttach(s, f.Homes, wire.Quota, "this router has as many clients as it may")
 			return
 		}
-		c = &client{
-			address: s.peer, box: h.newBox(),
-			subs:    ordered.NewMap[envelope.Target, *subscription](envelope.Target.Compare),
-			mailbox: newMailbox(),
-		}
+		c = newClient(s.peer, h.newBox())
 		h.clients.Set(s.peer, c)
 	}
+	known := c.homes == f.Homes || c.homes != nil && directorySame(c.homes, f.Homes)
+	if c.role == s.role && known {
+		if c.since != 0 {
+			c.since = 0
+			h.desk.Do(machine.Store{Rows: []machine.Row{c.boxRow()}})
+		}
+		h.enroll(now, s, c, f)
+		return
+	}
+	c.role, c.homes, c.since = s.role, f.Homes, 0
+	if c.session == nil {
+		c.lease = now + leaseTime
+	}
+	s.waits = h.desk.Store(machine.OwnerHome, c.boxRow())
+	h.opens[s.waits] = opening{s.link, c, f}
+}
+
+// directorySame reports whether two documents are one, signature included.
+func directorySame(a, b *wire.Homes) bool {
+	return a.Signed.Sig == b.Signed.Sig && bytes.Equal(a.Signed.Body, b.Signed.Body)
+}
+
+// newClient returns the mailbox of a client that was not here yet.
+func newClient(a identity.Address, box wire.Box) *client {
+	return &client{
+		address: a, box: box,
+		subs:    ordered.NewMap[envelope.Target, *subscription](envelope.Target.Compare),
+		mailbox: newMailbox(),
+	}
+}
+
+// opened goes on with an attach whose client was stored, or was not.
+func (h *Home) opened(now int64, t machine.Token, o opening, err error) {
+	c := o.client
+	if err != nil {
+		c.homes = nil // what the store has is not known
+		h.desk.Do(machine.Report{Event: machine.TableFull, Link: o.link, Code: wire.StorageFull, Text: err.Error()})
+	}
+	s, ok := h.sessions[o.link]
+	if !ok || s.waits != t || s.state == refused || err != nil {
+		if ok && s.waits == t {
+			s.waits = 0
+			if s.state != refused {
+				h.refuseAttach(s, o.frame.Homes, wire.StorageFull, wire.StorageFull.Sentence())
+			}
+		}
+		if c.session == nil {
+			h.leave(now, c)
+		}
+		return
+	}
+	s.waits = 0
+	h.enroll(now, s, c, o.frame)
+	h.resume(now, s)
+}
+
+// enroll attaches a session to its mailbox.
+func (h *Home) enroll(now int64, s *session, c *client, f *wire.Attach) {
 	if old := c.session; old != nil { // an older link of the same key is on its way out
 		old.state, old.client = refused, nil
 		h.part(now, c)
 	}
 	s.state, s.client = attached, c
-	c.session, c.role, c.lease = s, s.role, 0
+	c.session, c.lease = s, 0
 	if f.Resume != nil && f.Resume.Box == c.box {
 		h.acknowledge(c, f.Resume.N, nil)
 	}
@@ -174,6 +254,11 @@ func (h *Home) sayAttached(now int64, j job) {
 func (h *Home) part(now int64, c *client) {
 	c.session = nil
 	c.rewind()
+	if h.bodies > bodiesAway {
+		for e := c.oldest; e != nil; e = e.next {
+			h.trim(c, e)
+		}
+	}
 	for _, sub := range c.subs.All() {
 		if sub.mode == wire.WhileLinked {
 			h.unsubscribe(now, sub)
@@ -181,14 +266,24 @@ func (h *Home) part(now int64, c *client) {
 	}
 }
 
-// detach parts with a client whose link is gone. If nothing is kept for it there
-// is nothing that needs a lease.
+// detach parts with a client whose link is gone.
 func (h *Home) detach(now int64, c *client) {
-	if h.part(now, c); c.subs.Len() == 0 && len(c.mail) == 0 {
+	h.part(now, c)
+	h.leave(now, c)
+}
+
+// leave notes since when a client is away; its lease counts from then, over restarts
+// as well. If nothing is kept for it there is nothing that needs a lease.
+func (h *Home) leave(now int64, c *client) {
+	if c.subs.Len() == 0 && len(c.mail) == 0 {
 		h.forget(now, c)
 		return
 	}
 	c.lease = now + leaseTime
+	if c.homes != nil {
+		c.since = now
+		h.desk.Do(machine.Store{Rows: []machine.Row{c.boxRow()}})
+	}
 }
 
 // overdue ends what of a client is over: its mailbox, if it stayed away for too
@@ -209,6 +304,7 @@ func (h *Home) overdue(now int64, c *client) bool {
 		case sub.grant == nil:
 		case int64(sub.grant.NotAfter) < now:
 			h.unsubscribe(now, sub)
+			h.desk.Forget(subKey(c, sub.target))
 		default:
 			c.grantUntil(sub.grant)
 		}
@@ -228,7 +324,12 @@ func (h *Home) forget(now int64, c *client) {
 	for _, sub := range c.subs.All() {
 		h.unsubscribe(now, sub)
 	}
-	h.drop(c, func(*entry) bool { return true })
+	x := &erasure{whole: true}
+	h.drop(c, x, func(*entry) bool { return true })
+	x.put(machine.Row{Key: addressKey(boxTable, c.address)})
+	x.put(allUnder(addressKey(mailTable, c.address)))
+	x.put(allUnder(addressKey(subTable, c.address)))
+	h.commit(c, x)
 	h.clients.Delete(c.address)
 	h.dir.ForgetHomes(c.address)
 }
@@ -299,12 +400,7 @@ func (h *Home) subscribe(now int64, s *session, f *wire.Subscribe) {
 		h.subs++
 		a.members = append(a.members, sub)
 	}
-	sub.mode = f.Mode
-	if g := f.Grant; g != nil && t.Kind == envelope.Address && (sub.grant == nil || g.NotAfter > sub.grant.NotAfter) {
-		sub.grant = g
-		c.grantUntil(g)
-	}
-	h.answer(s, f.Ref, wire.OK)
+	h.amend(now, sub, f)
 	later := sub.grant != nil && (a.grant == nil || sub.grant.NotAfter > a.grant.NotAfter)
 	if later {
 		a.grant = sub.grant
@@ -315,20 +411,100 @@ func (h *Home) subscribe(now int64, s *session, f *wire.Subscribe) {
 	if !had || later {
 		h.up.Want(now, t, a.grant)
 	}
+	h.keepSubscription(s, sub, f.Ref, !ok)
+}
+
+// amend takes over what a subscribe says.
+func (h *Home) amend(now int64, sub *subscription, f *wire.Subscribe) {
+	was := *sub
+	sub.mode = f.Mode
+	switch {
+	case f.HasSince:
+		sub.start = f.Since
+	case sub.start == 0:
+		sub.start = uint64(now)
+	}
+	if g := f.Grant; g != nil && f.Target.Kind == envelope.Address && (sub.grant == nil || g.NotAfter > sub.grant.NotAfter) {
+		sub.grant = g
+		sub.client.grantUntil(g)
+	}
+	if was.mode != sub.mode || was.start != sub.start || was.grant != sub.grant {
+		sub.turn++
+		sub.saved = false
+	}
+}
+
+// keepSubscription answers a subscribe: once it is stored, unless it lives with the
+// link.
+func (h *Home) keepSubscription(s *session, sub *subscription, ref uint64, isNew bool) {
+	switch {
+	case sub.saved:
+		h.answer(s, ref, wire.OK)
+	case sub.mode == wire.WhileLinked:
+		if sub.saved = true; !isNew { // it may have been durable
+			h.desk.Forget(subKey(sub.client, sub.target))
+		}
+		h.answer(s, ref, wire.OK)
+	default:
+		t := h.desk.Store(machine.OwnerHome, sub.row())
+		h.says[t] = saying{link: s.link, ref: ref, sub: sub, turn: sub.turn, isNew: isNew}
+	}
+}
+
+// answered takes the store's answer to what is not mail.
+func (h *Home) answered(now int64, t machine.Token, err error) {
+	if o, ok := h.opens[t]; ok {
+		delete(h.opens, t)
+		h.opened(now, t, o, err)
+		return
+	}
+	y, ok := h.says[t]
+	if !ok {
+		return
+	}
+	delete(h.says, t)
+	code := wire.OK
+	if err != nil {
+		code = wire.StorageFull
+		h.desk.Do(machine.Report{Event: machine.TableFull, Link: y.link, Code: code, Text: err.Error()})
+	}
+	if sub := y.sub; sub != nil && sub.client.subs.At(sub.target) == sub {
+		switch {
+		case err == nil:
+			sub.saved = sub.turn == y.turn
+		case y.isNew && sub.turn == y.turn:
+			h.unsubscribe(now, sub)
+		}
+	}
+	if s, ok := h.sessions[y.link]; ok && s.state == attached {
+		h.answer(s, y.ref, code)
+	}
 }
 
 // onUnsubscribe ends a subscription. Mail for it that was not delivered goes
 // without a gap: the client does not want it.
 func (h *Home) onUnsubscribe(now int64, s *session, f *wire.Unsubscribe) {
-	if sub, ok := s.client.subs.Get(f.Target); ok {
-		h.unsubscribe(now, sub)
-		if s.client.lanes[f.Target] != nil {
-			left := h.drop(s.client, func(e *entry) bool { return e.lane.target == f.Target })
-			h.gate.Worked(now, s.link, left)
-		}
+	c := s.client
+	sub, ok := c.subs.Get(f.Target)
+	if !ok {
+		h.answer(s, f.Ref, wire.OK)
+		return
 	}
-	h.answer(s, f.Ref, wire.OK)
-	h.pump(now, s.client)
+	h.unsubscribe(now, sub)
+	x := &erasure{}
+	if c.lanes[f.Target] != nil {
+		left := h.drop(c, x, func(e *entry) bool { return e.lane.target == f.Target })
+		h.gate.Worked(now, s.link, left)
+	}
+	if sub.mode == wire.Durable {
+		x.put(machine.Row{Key: subKey(c, f.Target)})
+	}
+	if rows := x.seal(c); len(rows) == 0 {
+		h.answer(s, f.Ref, wire.OK)
+	} else {
+		h.says[h.desk.Store(machine.OwnerHome, rows...)] = saying{link: s.link, ref: f.Ref}
+	}
+	h.pump(now, c)
 }
 
 // unsubscribe takes a subscription out of its audience. With the last one upstream
@@ -342,6 +518,7 @@ func (h *Home) unsubscribe(now int64, sub *subscription) {
 		return
 	}
 	delete(h.audiences, sub.target)
+	h.forgetMarks(a, sub.target)
 	if sub.target == h.own() {
 		return // the router itself still wants it
 	}

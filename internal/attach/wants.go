@@ -30,6 +30,7 @@ func (c *Client) Watch(now int64, t envelope.Target, grant *wire.Grant) {
 // want notes a subscription and says it to all homes that are attached. Saying it
 // again is harmless and renews the grant.
 func (c *Client) want(now int64, t envelope.Target, grant *wire.Grant, mode wire.Mode) {
+	c.begin(now)
 	w, ok := c.wants.Get(t)
 	if !ok {
 		w = &want{target: t}
@@ -55,12 +56,18 @@ func (c *Client) Unwant(_ int64, t envelope.Target) {
 		return
 	}
 	for _, h := range c.homes {
-		if h.left.Len() < SubscriptionsMax {
-			h.left.Set(t, 0)
-		}
-		if h.up != nil && h.up.attached {
-			c.unsubscribe(h, t)
-		}
+		c.quit(h, t)
+	}
+}
+
+// quit ends a subscription at one home: after a restart also one of which only the
+// home knows.
+func (c *Client) quit(h *home, t envelope.Target) {
+	if h.left.Len() < SubscriptionsMax {
+		h.left.Set(t, 0)
+	}
+	if h.up != nil && h.up.attached {
+		c.unsubscribe(h, t)
 	}
 }
 
@@ -130,7 +137,7 @@ func (c *Client) renewOwn(now int64, t task) {
 func (c *Client) onSubscribed(now int64, u *uplink, f *wire.Subscribed) {
 	if t, ok := u.quit[f.Ref]; ok {
 		delete(u.quit, f.Ref)
-		if u.home.left.At(t) == f.Ref {
+		if u.home.left.At(t) == f.Ref && f.Code == wire.OK {
 			u.home.left.Delete(t) // and no later one is under way
 		}
 		return

@@ -94,14 +94,21 @@ func New(cfg Config, self identity.Address, seed uint64) (*Router, error) {
 	r.dir = directory.New()
 	r.ledger = backbone.NewLedger()
 	r.home = attach.NewHome(attach.HomeConfig{Self: self, Role: cfg.Role, Seed: seed, Limits: cfg.Limits.Home}, &r.desk, r.gate, r.dir)
+	if cfg.Role == wire.Edge {
+		r.client = attach.NewClient(attach.ClientConfig{
+			Self: self, Role: wire.Edge, Homes: cfg.Homes, Seed: seed, Limits: cfg.Limits.Client,
+		}, &r.desk, r.gate)
+		r.client.Bind(r.home)
+		r.home.Bind(r.client)
+	}
 	return r, nil
 }
 
 // ErrRow says that a row belongs to no room, or is damaged.
 var ErrRow = errors.New("router: a row of the store cannot be read")
 
-// Restore takes one row of the store. Every row comes, in any order, before the
-// first Step; what the machine asked to be stored is all that it remembers of the
+// Restore takes one row of the store. Every row comes, in the order of keys, before
+// the first Step; what the machine asked to be stored is all that it remembers of the
 // life before. An error names the row: the store is damaged, or of another program.
 func (r *Router) Restore(row machine.Row) error {
 	if r.begun {
@@ -110,13 +117,20 @@ func (r *Router) Restore(row machine.Row) error {
 	if r.keys == nil {
 		r.keys = make(keyMap)
 	}
-	if len(row.Key) > 0 && strings.IndexByte(backbone.Tables, row.Key[0]) >= 0 {
-		if err := r.ledger.Restore(row, r.keys); err != nil {
-			return fmt.Errorf("%w: %w", ErrRow, err)
-		}
-		return nil
+	err := errors.New("no room of this router has such a table")
+	switch {
+	case len(row.Key) == 0:
+	case strings.IndexByte(attach.HomeTables, row.Key[0]) >= 0:
+		err = r.home.Restore(row)
+	case r.client != nil && strings.IndexByte(attach.ClientTables, row.Key[0]) >= 0:
+		err = r.client.Restore(row)
+	case r.client == nil && strings.IndexByte(backbone.Tables, row.Key[0]) >= 0:
+		err = r.ledger.Restore(row, r.keys)
 	}
-	return fmt.Errorf("%w: %x", ErrRow, row.Key)
+	if err != nil {
+		return fmt.Errorf("%w: key %x: %w", ErrRow, row.Key, err)
+	}
+	return nil
 }
 
 // A keyMap checks each key once: many rows name the same few.
@@ -138,11 +152,6 @@ func (m keyMap) Address(b []byte) (identity.Address, error) {
 func (r *Router) begin(now int64) {
 	r.begun, r.keys = true, nil
 	if r.cfg.Role == wire.Edge {
-		r.client = attach.NewClient(attach.ClientConfig{
-			Self: r.self, Role: wire.Edge, Homes: r.cfg.Homes, Seed: r.seed, Limits: r.cfg.Limits.Client,
-		}, &r.desk, r.gate)
-		r.client.Bind(r.home)
-		r.home.Bind(r.client)
 		return
 	}
 	r.backbone = backbone.New(backbone.Config{
@@ -339,8 +348,11 @@ func (r *Router) stored(now int64, ev machine.Stored) {
 }
 
 func (r *Router) loaded(now int64, ev machine.Loaded) {
-	if ev.Token.Owner() == machine.OwnerBackbone {
+	switch ev.Token.Owner() {
+	case machine.OwnerBackbone:
 		r.backbone.Loaded(now, ev)
+	case machine.OwnerHome:
+		r.home.Loaded(now, ev.Token, ev.Values, ev.Err)
 	}
 }
 

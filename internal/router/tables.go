@@ -1,7 +1,10 @@
 package router
 
 import (
+	"strings"
+
 	"upsycle/identity"
+	"upsycle/internal/attach"
 	"upsycle/internal/machine"
 	"upsycle/internal/wire"
 )
@@ -9,7 +12,11 @@ import (
 // CheckRow reports whether a router could restore a row by itself: its form, not
 // whether it fits the others.
 func CheckRow(row machine.Row) error {
-	r, err := New(Config{Role: wire.Core}, identity.Address{}, 0)
+	cfg := Config{Role: wire.Core}
+	if len(row.Key) > 0 && strings.IndexByte(attach.ClientTables, row.Key[0]) >= 0 {
+		cfg = Config{Role: wire.Edge, Homes: make([]identity.Address, 1)}
+	}
+	r, err := New(cfg, identity.Address{}, 0)
 	if err != nil {
 		return err
 	}
