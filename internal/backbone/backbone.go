@@ -21,8 +21,8 @@ type Downstream interface {
 	// Taken answers Take, Again and Retake.
 	Taken(now int64, id envelope.ID, code wire.Code, retryAfter uint64)
 	// Deliver hands over an envelope that came from another core and that
-	// somebody here wants.
-	Deliver(now int64, a gate.Admitted)
+	// somebody here wants. Done is called with n once it is kept for good.
+	Deliver(now int64, a gate.Admitted, n uint64)
 }
 
 // Config says who the router is.
@@ -59,7 +59,9 @@ type Backbone struct {
 	passed      map[passedKey]passedOn
 	loads       map[machine.Token]*loading
 	fetching    map[wire.Prefix]machine.Token
-	custodyNo   int  // envelopes in custody
+	custodyNo   int              // envelopes in custody
+	handed      map[uint64]*held // delivered, and not yet kept for good
+	handedNo    uint64
 	kept        keep // what can be given to neighbours
 	takes       map[machine.Token]*held
 	taking      map[envelope.ID]bool
@@ -97,6 +99,7 @@ func New(cfg Config, desk *machine.Desk, g *gate.Gate, dir *directory.Directory,
 		passed:     make(map[passedKey]passedOn),
 		loads:      make(map[machine.Token]*loading),
 		fetching:   make(map[wire.Prefix]machine.Token),
+		handed:     make(map[uint64]*held),
 		forest:     tree.New(tree.Config{Self: cfg.Self, CanRoot: cfg.CanRoot, Seed: cfg.Seed, Charge: g.Charge}, desk, now),
 		random:     rand.New(rand.NewPCG(cfg.Seed, 0xbac)),
 		neighbours: ordered.NewMap[machine.LinkID, *neighbour](cmp.Compare[machine.LinkID]),

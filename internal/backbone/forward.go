@@ -79,9 +79,8 @@ func (b *Backbone) accepted(now int64, v gate.Verdict) {
 	h := newHeld(now, v.Admitted, v.Case.Stamp)
 	if s := b.passing(e.Target); s != nil {
 		b.remember(now, s, h.id, false)
-		if s.wanted {
-			b.down.Deliver(now, v.Admitted)
-			b.deliveredHere(h)
+		if s.wanted && !b.ledger.had.has(h.id) { // it may have been pulled for others
+			b.handOver(now, h)
 		}
 	}
 	// Live envelopes are worth nothing a moment later.
@@ -96,9 +95,24 @@ func (b *Backbone) accepted(now int64, v gate.Verdict) {
 	}
 }
 
-// deliveredHere remembers what was delivered until it has expired (F4).
-func (b *Backbone) deliveredHere(h *held) {
-	if h.a.Envelope().Flags&envelope.Live == 0 {
+// handOver delivers h here. It counts as delivered once it is kept for good: until
+// then a crash loses it, and it must be pulled again.
+func (b *Backbone) handOver(now int64, h *held) {
+	if h.a.Envelope().Flags&envelope.Live != 0 {
+		b.down.Deliver(now, h.a, 0)
+		return
+	}
+	b.handedNo++
+	n := b.handedNo
+	b.handed[n] = h
+	b.down.Deliver(now, h.a, n)
+}
+
+// Done says that what was delivered under n is kept for good. It is remembered
+// until it has expired (F4).
+func (b *Backbone) Done(_ int64, n uint64) {
+	if h, ok := b.handed[n]; ok {
+		delete(b.handed, n)
 		b.note(b.ledger.had.add(h.id, h.expires)...)
 	}
 }

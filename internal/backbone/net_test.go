@@ -68,8 +68,10 @@ type core struct {
 
 func (c *core) Taken(_ int64, id envelope.ID, code wire.Code, _ uint64) { c.taken[id] = code }
 
-func (c *core) Deliver(_ int64, a gate.Admitted) {
+// Deliver keeps what comes for good, at once.
+func (c *core) Deliver(now int64, a gate.Admitted, n uint64) {
 	c.delivered = append(c.delivered, a.Envelope().ID)
+	c.b.Done(now, n)
 }
 
 func testKey(n int) identity.Key {

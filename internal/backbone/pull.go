@@ -82,7 +82,7 @@ func (b *Backbone) noMore(m *missing) {
 // offered notes that n can provide id (S2).
 func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.Prefix) {
 	// Who offers what is here already is not asked for it.
-	if b.kept.at[id] != nil || b.ledger.had.has(id) {
+	if b.kept.at[id] != nil {
 		return
 	}
 	m := b.lacking(now, n, id)
@@ -107,8 +107,10 @@ func (b *Backbone) offered(now int64, n *neighbour, t envelope.Target, id wire.P
 		m.target, m.hasTarget = t, true
 		b.remember(now, s, id, false)
 	}
-	// The push that the offer speaks of may still be on its way: GRACE.
-	if s.wanted {
+	// The push that the offer speaks of may still be on its way: GRACE. What was
+	// delivered here is not wanted again, but may be asked for by those who come
+	// after: a router that crashed has it no more and must pass their pulls on.
+	if s.wanted && !b.ledger.had.has(id) {
 		m.wanted = true
 	}
 	if m.wanted && m.checkAt == 0 {

@@ -161,16 +161,17 @@ func (r *Router) begin(now int64) {
 	r.home.Bind(upstreamOf{r.backbone})
 }
 
-// homeOf and upstreamOf fit the two rooms to each other: what comes over the
-// backbone needs no acknowledgement, so there is no receipt.
-// The home tells upstream of what it delivered for good; a core owes that to nobody.
+// homeOf and upstreamOf fit the two rooms to each other: the receipt of what comes
+// over the backbone is a number without a home.
 type homeOf struct{ *attach.Home }
 
-func (h homeOf) Deliver(now int64, a gate.Admitted) { h.Home.Deliver(now, a, attach.Receipt{}) }
+func (h homeOf) Deliver(now int64, a gate.Admitted, n uint64) {
+	h.Home.Deliver(now, a, attach.Receipt{N: n})
+}
 
 type upstreamOf struct{ *backbone.Backbone }
 
-func (upstreamOf) Done(int64, attach.Receipt) {}
+func (u upstreamOf) Done(now int64, r attach.Receipt) { u.Backbone.Done(now, r.N) }
 
 // Step handles one event; see machine.Machine.
 func (r *Router) Step(at time.Time, ev machine.Event, out []machine.Effect) []machine.Effect {

@@ -145,6 +145,9 @@ func (x *player) churn() {
 	x.churning[1] = x.now
 	x.healAll()
 	x.Run(healing)
+	if x.plan.World.Durable {
+		x.Run(resyncing)
+	}
 	t := x.tally(x.churning[0], x.churning[1], x.promised)
 	x.report.Churn = t
 	if t.Lost+t.Twice > 0 {
@@ -250,6 +253,9 @@ func (x *player) promised(p *Publication, s *Service) bool {
 		return true // its outbox still has it: by now it was answered
 	}
 	for _, home := range [...]*Node{p.By.Home, s.Home} {
+		if x.plan.World.Durable {
+			break // what was stored is there again
+		}
 		if at := x.crashed[home]; at != 0 && at+grace > p.At {
 			return false
 		}

@@ -33,7 +33,21 @@ type Node struct {
 	links   []*Link
 	tickAt  int64 // instant of the tick that counts; 0: none
 	store   *store.Memory
-	storeAt int64 // when the last Store is answered
+	storeAt int64     // when the last Store is answered
+	loadAt  int64     // when the last Load is answered
+	writing []writing // asked for and not yet durable, in order
+}
+
+// writing is a Store that becomes durable at an instant. A crash before it may keep
+// it or not, but never a later one without it.
+type writing struct {
+	at   int64
+	rows []machine.Row
+}
+
+// A restorer is a machine that takes up what was stored in the life before.
+type restorer interface {
+	Restore(row machine.Row) error
 }
 
 // Add adds a node. It is down until Boot.
@@ -65,7 +79,11 @@ func (n *Node) Boot() {
 	}
 	n.life++
 	n.m = n.make(n.w.random.Uint64())
-	n.store, n.storeAt, n.tickAt, n.ends = store.NewMemory(0), 0, 0, nil
+	n.storeAt, n.loadAt, n.tickAt, n.ends = 0, 0, 0, nil
+	if n.store == nil || !n.w.cfg.Durable {
+		n.store = store.NewMemory(0)
+	}
+	n.restore()
 	n.schedule()
 	for _, l := range n.links {
 		l.dialSoon(5*time.Millisecond, 500*time.Millisecond)
@@ -78,11 +96,46 @@ func (n *Node) Crash() {
 		return
 	}
 	n.m = nil
+	n.settle(0)
+	if left := len(n.writing); left > 0 {
+		n.settle(n.w.random.IntN(left + 1))
+	}
+	n.writing = nil
 	for _, e := range n.ends {
 		e.open = false
 		e.conn.die()
 	}
 	n.ends = nil
+}
+
+// restore hands every stored row to the machine of a new life.
+func (n *Node) restore() {
+	m, ok := n.m.(restorer)
+	if !ok {
+		return
+	}
+	rows, _, err := n.store.Scan(nil, nil, 1<<30)
+	if err != nil {
+		panic(err)
+	}
+	for _, row := range rows {
+		if err := m.Restore(row); err != nil {
+			panic(n.Name + ": " + err.Error())
+		}
+	}
+}
+
+// settle makes durable what is due, and some of the rest: how many decides.
+func (n *Node) settle(beyond int) {
+	for len(n.writing) > 0 && (n.writing[0].at <= n.w.now || beyond > 0) {
+		if n.writing[0].at > n.w.now {
+			beyond--
+		}
+		if err := n.store.Apply(n.writing[0].rows); err != nil {
+			panic(err)
+		}
+		n.writing = n.writing[1:]
+	}
 }
 
 // Do hands an application's call to the node's machine, now.
@@ -149,6 +202,8 @@ func (n *Node) carryOut(now time.Time, e machine.Effect) {
 		n.post(w.now+w.between(20*time.Microsecond, 400*time.Microsecond), nil, machine.Signed{Token: x.Token, Sig: sig})
 	case machine.Store:
 		n.keep(x)
+	case machine.Load:
+		n.load(x)
 	case machine.Close:
 		if end := n.end(x.Link); end != nil {
 			end.close()
@@ -173,19 +228,35 @@ func (n *Node) verify(x machine.Verify) {
 	n.post(at, nil, machine.Verified{Token: x.Token, Failed: w.ring.failed(x.Claims)})
 }
 
-// keep applies rows and answers in the order asked.
+// keep makes rows durable after a while and answers then, in the order asked.
 func (n *Node) keep(x machine.Store) {
 	w := n.w
-	err := n.store.Apply(x.Rows)
-	if x.Token == 0 {
-		return
-	}
+	n.settle(0)
 	at := w.now
 	if w.cfg.StoreLate {
 		at += w.between(200*time.Microsecond, 5*time.Millisecond)
 	}
 	n.storeAt = max(n.storeAt, at)
-	n.post(n.storeAt, nil, machine.Stored{Token: x.Token, Err: err})
+	n.writing = append(n.writing, writing{n.storeAt, x.Rows})
+	if x.Token != 0 {
+		n.post(n.storeAt, nil, machine.Stored{Token: x.Token})
+	}
+}
+
+// load answers with what is durable; what is not yet is in the machine's memory.
+func (n *Node) load(x machine.Load) {
+	w := n.w
+	n.settle(0)
+	values := make([][]byte, len(x.Keys))
+	var err error
+	for i, k := range x.Keys {
+		if values[i], err = n.store.Get(k); err != nil {
+			break
+		}
+	}
+	at := w.now + w.between(20*time.Microsecond, 2*time.Millisecond)
+	n.loadAt = max(n.loadAt, at)
+	n.post(n.loadAt, nil, machine.Loaded{Token: x.Token, Values: values, Err: err})
 }
 
 // end returns the open end of a link, or nil.

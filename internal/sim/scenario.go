@@ -67,6 +67,7 @@ const (
 	settling  = 10 * time.Second
 	repairing = 12 * time.Second
 	healing   = 100 * time.Second // R3 25 s, SETTLE 20 s, CLEAR 25 s, one after the other; a hole is given up after 30 s
+	resyncing = 12 * time.Minute  // S5 asks for the third time ten minutes after a cut
 )
 
 // Simulate plays a plan: bring-up, attachments, steady traffic, single failures,

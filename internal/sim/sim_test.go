@@ -17,6 +17,7 @@ var (
 	flagSeeds   = flag.Int("seeds", 0, "how many seeds TestRange plays, from -from on; 0: a few")
 	flagFrom    = flag.Uint64("from", 1, "the first seed of TestRange")
 	flagAll     = flag.Bool("all", false, "play all small networks of five routers")
+	flagDurable = flag.Bool("durable", false, "crashes of TestRange and TestSeed leave the store")
 	flagUpdate  = flag.Bool("update", false, "write the output of scripts into their files")
 )
 
@@ -40,7 +41,9 @@ func seedsOf(n int) int {
 //
 //	go test ./internal/sim -run 'TestSeed$' -seed=8231 -routers=30 -v
 func TestSeed(t *testing.T) {
-	r := Simulate(PlanOf(*flagSeed, routers(30)))
+	p := PlanOf(*flagSeed, routers(30))
+	p.World.Durable = *flagDurable
+	r := Simulate(p)
 	var b strings.Builder
 	r.Write(&b)
 	t.Log("\n" + b.String())
@@ -92,7 +95,28 @@ func TestRange(t *testing.T) {
 	}
 	var plans []Plan
 	for i := range n {
-		plans = append(plans, PlanOf(*flagFrom+uint64(i), routers(12)))
+		p := PlanOf(*flagFrom+uint64(i), routers(12))
+		p.World.Durable = *flagDurable
+		plans = append(plans, p)
+	}
+	play(t, plans)
+}
+
+// TestDurable plays seeds in which a crash takes the memory and not the store: what
+// was acknowledged arrives, wherever the crash falls (I9 to I11).
+func TestDurable(t *testing.T) {
+	var plans []Plan
+	for seed := range uint64(seedsOf(10)) {
+		p := PlanOf(2*seed, 10)
+		p.World.Durable = true
+		plans = append(plans, p)
+	}
+	for _, seed := range []uint64{
+		3, 51, // a router that had delivered an envelope, crashed, and let the pulls of others end at it
+	} {
+		p := PlanOf(seed, routers(30))
+		p.World.Durable = true
+		plans = append(plans, p)
 	}
 	play(t, plans)
 }

@@ -22,6 +22,8 @@ type Config struct {
 	Ed25519 bool
 	// StoreLate answers Store after up to 5 ms, as a disk would; else at once.
 	StoreLate bool
+	// Durable keeps what was stored over crashes; else a crash takes it away.
+	Durable bool
 	// Overtake lets control frames overtake envelopes on a link, as the real
 	// link's queues do (rule L1).
 	Overtake bool
