@@ -331,7 +331,7 @@ func TestOfferedOnPrimary(t *testing.T) {
 	n.link("BC")
 	n.run(5_000)
 	a, c := n.core("A"), n.core("C")
-	key := groupKey
+	var key identity.Key
 	var target envelope.Target
 	for i := 3000; ; i++ { // a group whose primary root is the newcomer
 		key = testKey(i)
