@@ -134,7 +134,7 @@ var limitRow = regexp.MustCompile("(?m)^\\| `([^`]+)` \\|[^|\n]*\\|([^|\n]*)\\|(
 
 // untested is how many limits have no test that crosses them. It may only become
 // smaller.
-const untested = 9
+const untested = 4
 
 // checkLimits returns the limits in code that docs/limits.md lacks, and what it
 // names that does not exist. A limit is a constant whose name says so: MaxX, XMax.

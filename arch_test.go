@@ -59,6 +59,7 @@ var house = map[string]string{
 	"demo":        "upsycle node config control identity link machine wire envelope",
 	"cmd/upsycle": "upsycle node config control demo safefile identity",
 
+	"examples":                  "upsycle upsycletest identity",
 	"testdata/vectors/generate": cellar,
 }
 

@@ -81,16 +81,23 @@ func newNotifier(f func(Event)) *notifier {
 	return n
 }
 
-// tell never blocks: of more events than wait the new one is dropped, since an
-// application that is that far behind will ask.
+// tell never blocks: where too many wait the oldest goes, since the newest says how
+// things stand. Only the machine's goroutine tells.
 func (n *notifier) tell(e Event) {
 	if n == nil {
 		return
 	}
 	e.Time = time.Now()
-	select {
-	case n.queue <- e:
-	default:
+	for {
+		select {
+		case n.queue <- e:
+			return
+		default:
+		}
+		select {
+		case <-n.queue:
+		default:
+		}
 	}
 }
 

@@ -32,7 +32,6 @@ type villain struct {
 
 	publish func(f *wire.Publish) // nil: custody is taken
 	box     wire.Box
-	epoch   uint64
 
 	mu    sync.Mutex
 	link  machine.LinkID

@@ -20,7 +20,6 @@ const (
 	flightBytesMax = 32 << 20 // bytes of these
 	laneFlightMax  = 8        // of one lane: fewer make fuller envelopes
 	waitingMax     = 16 << 20 // bytes of payloads that wait to be signed
-	itemOverhead   = 5        // bytes that the body spends on an item, at most
 	lanesMax       = 4096     // lanes that are remembered while idle
 )
 

@@ -56,7 +56,7 @@ func (f *attachFlags) dial(ctx context.Context, std stdio, fallback identity.Key
 		switch {
 		case err != nil:
 			return nil, err
-		case !pin.IsZero():
+		case !pin.IsZero(): // trusted before: the flag changes nothing
 			endpoint += "#" + pin.Text(identity.RouterText)
 		case f.trust:
 			opts = append(opts, upsycle.WithTrustOnFirstUse(func(a identity.Address) error { return ring.trust(std, endpoint, a) }))

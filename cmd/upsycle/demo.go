@@ -11,6 +11,7 @@ import (
 	"upsycle/internal/demo"
 )
 
+// demoCommand is "upsycle demo". It needs no router, no key ring and no directory.
 func demoCommand(std stdio) *cobra.Command {
 	var asJSON bool
 	var from string
@@ -29,6 +30,8 @@ it back. It takes about half a minute, needs no configuration and leaves nothing
 	return cmd
 }
 
+// runDemo shows the story on stdout, or with --json the report there and the story
+// on stderr: a script reads one object, and whoever watches sees why.
 func runDemo(ctx context.Context, std stdio, asJSON bool, from string) error {
 	opts := demo.Options{Out: std.out}
 	if asJSON {

@@ -12,6 +12,7 @@ import (
 // A hint goes with an error: what the user can type or do.
 type hintError struct{ text, hint string }
 
+// Error returns the sentence.
 func (e *hintError) Error() string { return e.text }
 
 // Hint returns what the user can do.

@@ -8,6 +8,8 @@ import (
 	"upsycle/identity"
 )
 
+// groupCommand is "upsycle group": the groups in this user's key ring. Nothing here
+// asks a router: a group exists by its key alone.
 func groupCommand(std stdio) *cobra.Command {
 	create := &cobra.Command{
 		Use:     "new NAME",
@@ -34,6 +36,7 @@ func groupCommand(std stdio) *cobra.Command {
 	return parent("group", "make and show groups", create, show, list)
 }
 
+// newGroup prints the group's key alone on stdout, so that a script can share it.
 func newGroup(std stdio, name string) error {
 	ring, err := openKeyring()
 	if err != nil {
@@ -48,6 +51,7 @@ func newGroup(std stdio, name string) error {
 	return nil
 }
 
+// showGroup prints a group's key, and on stderr what this user may do there.
 func showGroup(std stdio, arg string) error {
 	ring, err := openKeyring()
 	if err != nil {
@@ -72,6 +76,7 @@ func showGroup(std stdio, arg string) error {
 	return nil
 }
 
+// listGroups prints a group a line, the key first: it has the same length for all.
 func listGroups(std stdio) error {
 	ring, err := openKeyring()
 	if err != nil {

@@ -57,7 +57,7 @@ func newKey(std stdio, role, out string) error {
 	if err != nil {
 		return err
 	}
-	if out == "" {
+	if out == "" { // never stdout: a private key must not end up in a terminal's memory
 		out = role + ".pem"
 	}
 	key, err := identity.GenerateKey(rand.Reader)

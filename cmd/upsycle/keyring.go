@@ -84,6 +84,8 @@ func readKey(path string) (identity.Key, error) {
 // and shorter than any text key.
 var groupName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,31}$`)
 
+// groupDir is where the files of a group lie. name has passed groupName, or comes
+// from the directory itself.
 func (k keyring) groupDir(name string) string { return filepath.Join(k.dir, "groups", name) }
 
 // newGroup makes a group with this device as its first writer.

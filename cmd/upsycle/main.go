@@ -3,7 +3,21 @@
 // the demonstration and the router's status.
 //
 // Answers go to stdout, everything else to stderr. Exit status 0: done; 1: refused
-// or failed; 2: the words of the command were wrong.
+// or failed; 2: the words of the command were wrong. What is wrong is one line, and
+// a line "hint:" says what to type.
+//
+// The environment:
+//
+//	UPSYCLE_ROUTER   endpoint that pub, sub, send and recv attach to without --router
+//	UPSYCLE_KEYS     directory of the key ring; else upsycle in the user's configuration
+//	UPSYCLE_CONTROL  control socket that status asks without --control
+//	XDG_RUNTIME_DIR  the per-user router's socket lies in upsycle below it
+//	XDG_STATE_HOME   the per-user router's data lies in upsycle below it
+//
+// One file holds one verb or noun. It turns words into calls of the SDK, of a node
+// or of the control client; nothing is decided here. attach.go finds the router and
+// holds it to its key, keyring.go knows who signs, errors.go ends a command. The
+// scripts in testdata are the contract of the words, and read like a tutorial.
 package main
 
 import (
@@ -17,6 +31,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// main lets a signal end what runs, in order: run drains, pub and sub finish what is
+// under way.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once

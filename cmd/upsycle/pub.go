@@ -56,6 +56,8 @@ func publish(ctx context.Context, std stdio, flags attachFlags, arg string, whol
 	if !g.CanPublish() {
 		return hinted("you have no key to publish in this group with", "ask its owner for a writer's certificate, or make a group of your own: upsycle group new NAME")
 	}
+	// A fresh key, unless --key names one: what signs is the group's or the writer's
+	// key, and two that publish at once must not displace each other.
 	conn, err := flags.dial(ctx, std, identity.Key{})
 	if err != nil {
 		return err

@@ -131,6 +131,8 @@ func userDirectory(cfg config.Config) error {
 	return nil
 }
 
+// isUserSocket reports whether an endpoint is the one that services of this user
+// look for when they are told none.
 func isUserSocket(ep identity.Endpoint) bool {
 	return ep.Scheme == identity.SchemeUnix && ep.Where == config.System().Socket()
 }

@@ -23,6 +23,7 @@ func statusCommand(std stdio) *cobra.Command {
 		Example: "  upsycle status\n  upsycle status --control /var/lib/upsycle/control.sock --json",
 		Args:    words(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// The control socket proves who asks by who may open it.
 			path, err := controlPath(socket)
 			if err != nil {
 				return err

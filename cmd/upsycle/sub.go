@@ -26,6 +26,7 @@ type readFlags struct {
 	json    bool
 }
 
+// add gives a command the flags.
 func (f *readFlags) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.count, "count", 0, "end after so many items (0: never)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "end with an error after this time, like 30s (0: never)")

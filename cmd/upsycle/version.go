@@ -11,6 +11,7 @@ import (
 // version is what this program calls itself.
 const version = "0.1.0"
 
+// versionCommand is "upsycle version": what a report of a fault should quote.
 func versionCommand(std stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
