@@ -31,6 +31,7 @@ type Config struct {
 	CanRoot bool   // may become an automatic root (R3)
 	Seed    uint64 // of the generator for offer numbers and jitter
 	Limits  Limits
+	Ledger  *Ledger // what was restored; nil: nothing
 }
 
 // Backbone is the peer-to-peer half of a core router.
@@ -88,13 +89,16 @@ type job struct {
 
 // New returns the backbone of a router that starts its life at now (Unix
 // milliseconds). It shares desk, gate and directory with the router's home.
-func New(cfg Config, desk *machine.Desk, g *gate.Gate, dir *directory.Directory, ledger *Ledger, now int64) *Backbone {
+func New(cfg Config, desk *machine.Desk, g *gate.Gate, dir *directory.Directory, now int64) *Backbone {
 	if cfg.Limits.Custody == 0 {
 		cfg.Limits.Custody = custodyDefault
 	}
 	most := defaults()
+	if cfg.Ledger == nil {
+		cfg.Ledger = NewLedger()
+	}
 	b := &Backbone{
-		cfg: cfg, desk: desk, gate: g, grants: dir, ledger: ledger, begun: now,
+		cfg: cfg, desk: desk, gate: g, grants: dir, ledger: cfg.Ledger, begun: now,
 		routes:     make(map[identity.Address]*route),
 		passed:     make(map[passedKey]passedOn),
 		loads:      make(map[machine.Token]*loading),

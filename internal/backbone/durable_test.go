@@ -345,3 +345,85 @@ func TestResyncIsPassedOnce(t *testing.T) {
 		t.Errorf("one request made %d frames", seen)
 	}
 }
+
+// TestRepairTablesAreBounded crosses the bounds of what S4 and S5 remember.
+func TestRepairTablesAreBounded(t *testing.T) {
+	n := newNetwork(t, 2)
+	n.link("AB")
+	n.run(settled)
+	a := n.core("A")
+	a.publishMany(0, 1, 100)
+	a.do(func(now int64) {
+		for i := range routesMax + 100 {
+			a.b.routeChanged(now, testKey(5_000+i).Address())
+		}
+	})
+	if len(a.b.routes) != routesMax {
+		t.Errorf("%d routes", len(a.b.routes))
+	}
+	s := a.b.subjects.At(groupTarget())
+	a.do(func(now int64) {
+		for i := range answerRootsMax + 5 {
+			a.b.answerLater(now, s, now-anHour, testKey(5_000+i).Address())
+		}
+	})
+	if len(s.answerOn) != answerRootsMax {
+		t.Errorf("an answer on %d trees", len(s.answerOn))
+	}
+	for i := range passedMax { // what a table holds is not looked at here
+		t := envelope.Target{Kind: envelope.Kind(i % 256), To: testKey(i / 256).Address()}
+		a.b.passed[passedKey{primary(a), t}] = passedOn{}
+	}
+	link := n.links[[2]int{'A', 'B'}].id
+	a.do(func(now int64) {
+		a.b.Frame(now, link, &wire.Resync{Root: primary(a), Target: groupTarget(), Since: uint64(now - anHour), OID: [8]byte{1}})
+	})
+	if len(a.b.passed) != 1 {
+		t.Errorf("%d resyncs are remembered", len(a.b.passed))
+	}
+}
+
+// TestLoadsAreBounded: who pulls more old envelopes at once than are loaded at a
+// time is told nohave for the rest, and gets them later.
+func TestLoadsAreBounded(t *testing.T) {
+	n := newNetwork(t, 2)
+	n.link("AB")
+	n.run(settled)
+	a := n.core("A")
+	const many = loadsMax + 50
+	var ids []wire.Prefix
+	for i := range many {
+		ids = append(ids, wire.PrefixOf(a.publish(n.message(i))))
+	}
+	n.run(2 * cacheLife)
+	link := n.links[[2]int{'A', 'B'}].id
+	none := 0
+	n.tap = func(_, _ *core, f wire.Frame) {
+		if f, ok := f.(*wire.NoHave); ok {
+			none += len(f.IDs)
+		}
+	}
+	a.do(func(now int64) {
+		for rest := ids; len(rest) > 0; rest = rest[min(len(rest), wire.PullMax):] {
+			a.b.Frame(now, link, &wire.Pull{Hops: wire.HopsMax, IDs: rest[:min(len(rest), wire.PullMax)]})
+		}
+		if len(a.b.loads) != loadsMax {
+			t.Errorf("%d loads at once", len(a.b.loads))
+		}
+	})
+	n.run(1_000)
+	if none != many-loadsMax || len(a.b.loads)+len(a.b.fetching) != 0 {
+		t.Errorf("%d told nohave, %d loads left", none, len(a.b.loads))
+	}
+}
+
+// TestCustodyNumberIsBounded crosses CustodyMax with a small table.
+func TestCustodyNumberIsBounded(t *testing.T) {
+	n := newNetwork(t, 1)
+	n.run(settled)
+	a := n.core("A")
+	a.b.bounds.custody = 3
+	if ids := a.publishMany(0, 5, 10); len(ids) != 3 || a.b.Sizes().CustodyEnvelopes != 3 {
+		t.Errorf("%d accepted", len(ids))
+	}
+}

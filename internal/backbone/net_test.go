@@ -115,7 +115,7 @@ func (c *core) begin(l *Ledger) {
 	c.desk = machine.Desk{}
 	c.gate = gate.New(gate.Config{Self: c.key.Address(), Role: wire.Core, Peers: c.peers}, &c.desk)
 	c.desk.Begin(nil)
-	c.b = New(Config{Self: c.key.Address(), CanRoot: c.root, Seed: uint64(c.key.Address().Bytes()[0]) + uint64(c.life)}, &c.desk, c.gate, c.dir, l, c.net.now)
+	c.b = New(Config{Self: c.key.Address(), CanRoot: c.root, Seed: uint64(c.key.Address().Bytes()[0]) + uint64(c.life), Ledger: l}, &c.desk, c.gate, c.dir, c.net.now)
 	c.b.Bind(c)
 }
 

@@ -305,7 +305,11 @@ func (b *Backbone) onPulled(now int64, n *neighbour, f *wire.Pulled) {
 	}
 	b.pullEnded(m)
 	b.desk.Count(machine.Repaired, n.link)
-	v := b.gate.Submit(now, gate.Case{Asker: machine.OwnerBackbone, Link: n.link, Envelope: e, Stamp: f.Stamp})
+	// For neighbours that wait it is checked anew though the id is known: what goes
+	// on must be these bytes, not only this id.
+	v := b.gate.Submit(now, gate.Case{
+		Asker: machine.OwnerBackbone, Link: n.link, Envelope: e, Stamp: f.Stamp, Recheck: len(m.askers) > 0,
+	})
 	if v.Result == gate.Known { // it came, and has left the cache since: nobody here misses it
 		b.noMore(m)
 	}

@@ -155,8 +155,8 @@ func (r *Router) begin(now int64) {
 		return
 	}
 	r.backbone = backbone.New(backbone.Config{
-		Self: r.self, CanRoot: r.cfg.CanRoot, Seed: r.seed, Limits: r.cfg.Limits.Backbone,
-	}, &r.desk, r.gate, r.dir, r.ledger, now)
+		Self: r.self, CanRoot: r.cfg.CanRoot, Seed: r.seed, Limits: r.cfg.Limits.Backbone, Ledger: r.ledger,
+	}, &r.desk, r.gate, r.dir, now)
 	r.backbone.Bind(homeOf{r.home})
 	r.home.Bind(upstreamOf{r.backbone})
 }

@@ -149,7 +149,7 @@ func verify(e *Engine, path string) error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	o := pebble.Options{Comparer: pebble.DefaultComparer}
+	o := pebble.Options{Merger: sums}
 	o.EnsureDefaults()
 	reader, err := sstable.NewReader(context.Background(), readable, o.MakeReaderOptions())
 	if err != nil {

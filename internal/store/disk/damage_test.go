@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"upsycle/internal/machine"
 )
@@ -112,8 +115,8 @@ func readStore(t *testing.T, caption, dir string) error {
 }
 
 // Any byte of any file may be wrong: the damage is found, and told with the file and
-// a hint, or it does not matter; no row is served wrong or is missing in silence.
-// When the byte is put right, everything is there again: nothing was deleted.
+// a hint, or it does not matter; no row is served wrong or is missing in silence. A
+// store that does not open stays as it is.
 func TestFlippedByte(t *testing.T) {
 	files := killed(t)
 	var names []string
@@ -158,6 +161,13 @@ func flipped(t *testing.T, files map[string][]byte, name string, at int, mask by
 	report, err := Check(Options{Dir: dir}, nil)
 	sound := err == nil && report.Sound()
 	before := readAll(t, dir)
+	opens := false
+	if e, err := open(Options{Dir: dir}, small); err == nil {
+		opens = true
+		_ = e.Close() // frozen, perhaps
+	} else {
+		same(t, caption, before, readAll(t, dir))
+	}
 	err = readStore(t, caption, dir)
 	if err == nil {
 		if !sound {
@@ -172,13 +182,225 @@ func flipped(t *testing.T, files map[string][]byte, name string, at int, mask by
 	if sound {
 		t.Errorf("%s: reading found %v, Check did not", caption, err)
 	}
-	for name := range before {
-		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			t.Errorf("%s: %s was deleted", caption, name)
-		}
+	if opens && kindOf(name) != "sst" {
+		t.Errorf("%s: it was opened, and then reading found %v", caption, err)
 	}
 	if t.Failed() {
 		t.FailNow()
 	}
 	return true
+}
+
+// same wants the same files with the same bytes. The lock may be new.
+func same(t *testing.T, caption string, before, after map[string][]byte) {
+	t.Helper()
+	for name, b := range before {
+		if got, ok := after[name]; !ok || !slices.Equal(got, b) {
+			t.Errorf("%s: %s was changed or deleted", caption, name)
+		}
+	}
+	for name := range after {
+		if _, ok := before[name]; !ok && name != lockName {
+			t.Errorf("%s: %s was left behind", caption, name)
+		}
+	}
+}
+
+// Between a killed process and the next start its log loses its end. What was not
+// acknowledged may go; what was acknowledged may not, and if it has to, somebody
+// must say so.
+func TestTruncatedLog(t *testing.T) {
+	files := killed(t)
+	last := lastLog(files)
+	full := files[last]
+	end := bytes.LastIndex(full, []byte("k00000599")) // behind it are only a value and an old log
+	for _, c := range []struct {
+		caption string
+		log     []byte
+		lost    bool
+	}{
+		{"whole", full, false},
+		{"with garbage behind the end", append(slices.Clone(full), "garbage of a torn write"...), false},
+		{"cut in the last row", full[:end], true},
+		{"cut in the middle", full[:end/2], true},
+		{"empty", nil, true},
+	} {
+		dir := lay(t, files)
+		if err := os.WriteFile(filepath.Join(dir, last), c.log, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := readStore(t, c.caption, dir)
+		if !c.lost {
+			if err != nil {
+				t.Errorf("%s: %v", c.caption, err)
+			}
+			continue
+		}
+		refused(t, c.caption, err, ErrCorrupt)
+		same(t, c.caption, readAll(t, lay(t, withFile(files, last, c.log))), readAll(t, dir))
+		accepted(t, c.caption, dir)
+	}
+}
+
+// accepted opens a store that has lost its end and goes on with what is there.
+func accepted(t *testing.T, caption, dir string) {
+	t.Helper()
+	e, err := open(Options{Dir: dir, AcceptLoss: true}, small)
+	if err != nil {
+		t.Fatalf("%s: accepted: %v", caption, err)
+	}
+	checkFilled(t, caption, e, damageRows-200, damageSize)
+	mustApply(t, e, row("a", "1"))
+	mustClose(t, e)
+	e = mustOpen(t, Options{Dir: dir}) // the loss is accepted for good
+	if v, err := e.Get([]byte("a")); string(v) != "1" || err != nil {
+		t.Errorf("%s: %q, %v", caption, v, err)
+	}
+	mustClose(t, e)
+}
+
+func withFile(files map[string][]byte, name string, b []byte) map[string][]byte {
+	other := map[string][]byte{}
+	for n, old := range files {
+		other[n] = old
+	}
+	other[name] = b
+	return other
+}
+
+// lastLog is the log that is written when the process is killed.
+func lastLog(files map[string][]byte) (last string) {
+	for name := range files {
+		if strings.HasSuffix(name, ".log") && name > last {
+			last = name
+		}
+	}
+	return last
+}
+
+// A file is missing: the store says so and leaves the others alone.
+func TestMissingFile(t *testing.T) {
+	files := killed(t)
+	for name := range files {
+		without := withFile(files, name, nil)
+		delete(without, name)
+		dir := lay(t, without)
+		err := readStore(t, name+" is missing", dir)
+		if err == nil {
+			t.Logf("%s does not matter", name)
+			continue
+		}
+		refused(t, name+" is missing", err, ErrCorrupt)
+		same(t, name+" is missing", without, readAll(t, dir))
+	}
+}
+
+// Damage that is found while rows are read freezes the store: nobody knows what else
+// is lost.
+func TestDamageFreezes(t *testing.T) {
+	// One table, so that no compaction comes across it first.
+	dir := t.TempDir() + "/store"
+	e, err := Open(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fill(e, 0, damageRows, damageSize); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, e)
+	var table string
+	for name, b := range readAll(t, dir) {
+		if !strings.HasSuffix(name, ".sst") || len(b) < damageRows*damageSize {
+			continue
+		}
+		table = name
+		for i := range 64 {
+			b[100_000+i] ^= 0xff
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := make(chan error, 1)
+	e, err = Open(Options{Dir: dir, Failed: func(err error) { told <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = e.Scan(nil, nil, 1<<20)
+	fault := refused(t, "reading", err, ErrCorrupt)
+	if filepath.Base(fault.Path) != table {
+		t.Errorf("%v does not name %s", fault, table)
+	}
+	refused(t, "writing", e.Apply([]machine.Row{row("a", "1")}), ErrCorrupt)
+	refused(t, "what was told", <-told, ErrCorrupt)
+	if v, err := e.Get([]byte("k00000599")); len(v) != damageSize || err != nil {
+		t.Errorf("a row elsewhere: %d bytes, %v", len(v), err)
+	}
+	mustClose(t, e)
+	report, err := Check(Options{Dir: dir}, nil)
+	if err != nil || len(report.Damaged) != 1 || !strings.Contains(report.Damaged[0].Error(), table) {
+		t.Errorf("Check: %v, %v", report.Damaged, err)
+	}
+}
+
+// stuckFlush is a file system on which nothing is flushed from memory.
+type stuckFlush struct {
+	vfs.FS
+	release chan struct{}
+}
+
+func (f stuckFlush) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if c == flushCategory {
+		<-f.release
+	}
+	return f.FS.Create(name, c)
+}
+
+// Of several logs one is missing, wherever it is: the commits before and behind it
+// are there, and still somebody says so, without any help from the mark.
+func TestMissingLog(t *testing.T) {
+	o, mem := memory(t)
+	fs := stuckFlush{mem, make(chan struct{})}
+	o.FS = fs
+	e := mustOpen(t, o)
+	n := 0
+	for logs := 0; logs < 3; n += 10 {
+		if _, err := fill(e, n, 10, damageSize); err != nil {
+			t.Fatal(err)
+		}
+		names, _ := mem.List(o.Dir)
+		logs = len(slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".log") }))
+	}
+	whole := func() *vfs.MemFS { return mem.CrashClone(vfs.CrashCloneCfg{}) }
+	names, _ := mem.List(o.Dir)
+	last := names[0]
+	for _, name := range names {
+		if strings.HasSuffix(name, ".log") {
+			last = max(last, name)
+		}
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".log") {
+			continue
+		}
+		cut := whole()
+		if err := cut.Remove(cut.PathJoin(o.Dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := open(Options{Dir: o.Dir, FS: cut}, small)
+		refused(t, name, err, ErrCorrupt)
+		if name != last {
+			if err := cut.Remove(cut.PathJoin(o.Dir, markName)); err != nil {
+				t.Fatal(err)
+			}
+			_, err = open(Options{Dir: o.Dir, FS: cut}, small)
+			refused(t, name+", without the mark", err, ErrCorrupt)
+		}
+	}
+	cut := whole()
+	close(fs.release)
+	mustClose(t, e)
+	e = mustOpen(t, Options{Dir: o.Dir, FS: cut})
+	checkFilled(t, "with all logs", e, n, damageSize)
+	mustClose(t, e)
 }

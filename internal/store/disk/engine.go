@@ -2,7 +2,6 @@ package disk
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"log/slog"
 	"sync"
@@ -105,8 +104,7 @@ func (e *Engine) write(rows []machine.Row) error {
 			return err // the batch would be beyond 4 GiB
 		}
 	}
-	number := e.last + 1
-	if err := b.Set(countKey, binary.AppendUvarint(nil, number), nil); err != nil {
+	if err := number(b, e.last+1); err != nil {
 		return err
 	}
 	if err := e.db.Apply(b, pebble.Sync); err != nil {
@@ -115,9 +113,9 @@ func (e *Engine) write(rows []machine.Row) error {
 	if err := e.Err(); err != nil {
 		return err
 	}
-	e.last = number
+	e.last++
 	e.meter.wrote(rows)
-	if err := e.mark.set(number); err != nil {
+	if err := e.mark.set(e.last); err != nil {
 		// The rows are safe, and the mark may stay behind. But a disk that
 		// takes no 30 bytes will not take the next commit either.
 		e.opts.Log.Warn("the number of the last commit was not written", "err", err)

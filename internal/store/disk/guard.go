@@ -44,6 +44,7 @@ type guard struct {
 
 	mu      sync.Mutex
 	removed []string // what is to be deleted once settled
+	created []string // what has to go if that never comes
 }
 
 func newGuard(fs vfs.FS, failed func(*Error)) *guard {
@@ -55,12 +56,43 @@ func newGuard(fs vfs.FS, failed func(*Error)) *guard {
 func (g *guard) settle() {
 	g.mu.Lock()
 	removed := g.removed
-	g.removed = nil
+	g.removed, g.created = nil, nil
 	g.settled.Store(true)
 	g.mu.Unlock()
 	for _, name := range removed {
 		_ = g.FS.Remove(name) // a leftover; the next Open finds it again
 	}
+}
+
+// note remembers a file that was made while the engine opens.
+func (g *guard) note(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.settled.Load() {
+		g.created = append(g.created, name)
+	}
+}
+
+// undo deletes what was made while the engine opened: since nothing was deleted, the
+// directory is as it was. The markers go first, and durably: they name the others.
+func (g *guard) undo(dir string) error {
+	g.mu.Lock()
+	created := g.created
+	g.mu.Unlock()
+	for _, markers := range []bool{true, false} {
+		for _, name := range created {
+			if strings.HasPrefix(g.PathBase(name), "marker.") != markers {
+				continue
+			}
+			if err := g.FS.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
+		if err := syncDir(g.FS, dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // freeze notes the first failure. It is noted before it takes effect: whoever was
@@ -123,7 +155,9 @@ func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 func (g *guard) create(name string, create func() (vfs.File, error)) (vfs.File, error) {
 	var f vfs.File
 	err := g.do(name, "create it", func() (err error) {
-		f, err = create()
+		if f, err = create(); err == nil {
+			g.note(name)
+		}
 		return err
 	})
 	switch {
@@ -151,6 +185,7 @@ func (g *guard) createTable(name string, category vfs.DiskWriteCategory) (vfs.Fi
 		g.tableFailed(name, "create it", flush, err)
 		return nil, err
 	}
+	g.note(name)
 	return &guardFile{File: f, g: g, name: name, table: true, flush: flush}, nil
 }
 
@@ -233,6 +268,7 @@ func (g *guard) RemoveAll(name string) error {
 
 // Rename renames a file.
 func (g *guard) Rename(oldname, newname string) error {
+	g.note(newname)
 	return g.do(newname, "rename to it", func() error { return g.FS.Rename(oldname, newname) })
 }
 

@@ -6,24 +6,67 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 )
 
-// Each commit carries its number in a row of the store's own, and once it is synced
-// the number goes into a small file beside the tables. That file is not synced: it
-// may be behind, and after a power cut it is, but it is never ahead. So a store
-// whose last commit has a lower number than the file says has lost what was
-// acknowledged: its log was cut or damaged at a place where no checksum tells that
-// from an end that was never written.
+// Each commit carries its number in a row of the store's own, and adds one to
+// another. Once it is synced the number goes into a small file beside the tables.
+// That file is not synced: it may be behind, and after a power cut it is, but it is
+// never ahead. So a store whose last commit has a lower number than the file says has
+// lost what was acknowledged: its log was cut or damaged at a place where no checksum
+// tells that from an end that was never written. And where number and sum differ,
+// something in the middle is missing: a whole log, say.
 
 // markName is the file with the number of the last acknowledged commit.
 const markName = "ACKNOWLEDGED"
 
-// countKey is the row with the number of the last commit.
-var countKey = []byte{0, 'n'}
+// countKey is the row with the number of the last commit, sumKey the one that each
+// commit adds to.
+var (
+	countKey = []byte{0, 'n'}
+	sumKey   = []byte{0, 's'}
+)
+
+// number appends what makes b the n-th commit.
+func number(b *pebble.Batch, n uint64) error {
+	return errors.Join(
+		b.Set(countKey, binary.AppendUvarint(nil, n), nil),
+		b.Merge(sumKey, []byte{1}, nil))
+}
+
+// sums makes pebble add the values of the row that commits add to.
+var sums = &pebble.Merger{
+	Name: "upsycle.sum",
+	Merge: func(_, value []byte) (pebble.ValueMerger, error) {
+		s := new(sum)
+		return s, s.MergeNewer(value)
+	},
+}
+
+type sum uint64
+
+// MergeNewer adds a value. The order does not matter.
+func (s *sum) MergeNewer(value []byte) error {
+	n, size := binary.Uvarint(value)
+	if size <= 0 {
+		return fmt.Errorf("%w: a part of the number of commits is %x", pebble.ErrCorruption, value)
+	}
+	*s += sum(n)
+	return nil
+}
+
+// MergeOlder adds a value.
+func (s *sum) MergeOlder(value []byte) error { return s.MergeNewer(value) }
+
+// Finish returns the sum.
+func (s *sum) Finish(bool) ([]byte, io.Closer, error) {
+	return binary.AppendUvarint(nil, uint64(*s)), nil, nil
+}
 
 // A mark is the open file.
 type mark struct{ f vfs.File }
@@ -70,15 +113,15 @@ func readMark(fs vfs.FS, dir string) uint64 {
 	return n
 }
 
-// count returns the number of the last commit in the store; 0: there was none.
-func count(db *pebble.DB) (uint64, error) {
-	v, err := own(db, countKey)
+// count returns a number of the store's own; 0 where there is none.
+func count(db *pebble.DB, key []byte) (uint64, error) {
+	v, err := own(db, key)
 	if err != nil || v == nil {
 		return 0, err
 	}
 	n, size := binary.Uvarint(v)
 	if size <= 0 {
-		return 0, fmt.Errorf("%w: the number of the last commit is %x", pebble.ErrCorruption, v)
+		return 0, fmt.Errorf("%w: a number of commits is %x", pebble.ErrCorruption, v)
 	}
 	return n, nil
 }
@@ -98,28 +141,79 @@ func own(db *pebble.DB, key []byte) ([]byte, error) {
 
 // missing says whether commits that were acknowledged are not in the store.
 func missing(fs vfs.FS, dir string, db *pebble.DB) error {
-	has, err := count(db)
+	last, err := count(db, countKey)
 	if err != nil {
 		return err
 	}
-	if acknowledged := readMark(fs, dir); has < acknowledged {
-		return damaged(dir, fmt.Sprintf("its last commit is number %d, but %d were acknowledged: the end of the log was cut or damaged", has, acknowledged), nil)
+	has, err := count(db, sumKey)
+	if err != nil {
+		return err
+	}
+	switch acknowledged := readMark(fs, dir); {
+	case has != last:
+		return damaged(dir, fmt.Sprintf("it has %d of %d commits: a part of its log is missing", has, last), nil)
+	case last < acknowledged:
+		return damaged(dir, fmt.Sprintf("its last commit is number %d, but %d were acknowledged: the end of its log was cut or damaged", last, acknowledged), nil)
 	}
 	return nil
 }
 
-// made reports whether there was ever a manifest in dir, and whether there are
-// tables.
-func made(fs vfs.FS, dir string) (manifest, tables bool, err error) {
+// accept makes what is there all that there was. The numbers go on where the lost
+// ones ended.
+func accept(fs vfs.FS, dir string, db *pebble.DB) error {
+	last, err := count(db, countKey)
+	if err != nil {
+		return err
+	}
+	n := binary.AppendUvarint(nil, max(last, readMark(fs, dir)))
+	b := db.NewBatch()
+	defer b.Close()
+	if err := errors.Join(b.Set(countKey, n, nil), b.Set(sumKey, n, nil)); err != nil {
+		return err
+	}
+	return db.Apply(b, pebble.Sync)
+}
+
+// A finding is what can be seen of a store without opening it.
+type finding struct {
+	manifest string // the one that the marker names, "" without a marker
+	dangling bool   // and it is not there
+	tables   bool   // there are some
+	data     bool   // in a log or a mark
+}
+
+// look looks into the directory.
+func look(fs vfs.FS, dir string) (finding, error) {
+	var f finding
 	names, err := fs.List(dir)
 	if err != nil {
-		return false, false, err
+		return f, err
 	}
 	for _, name := range names {
-		tables = tables || isTable(name)
+		f.tables = f.tables || isTable(name)
+		if strings.HasSuffix(name, ".log") || name == markName {
+			info, err := fs.Stat(fs.PathJoin(dir, name))
+			f.data = f.data || err != nil || info.Size() > 0
+		}
 	}
-	// The manifest is named by a marker; without one pebble would make a new
-	// store here and clear away the tables of the old one.
-	current, err := atomicfs.ReadMarker(fs, dir, "manifest")
-	return current != "", tables, err
+	if f.manifest, err = atomicfs.ReadMarker(fs, dir, "manifest"); err != nil {
+		return f, err
+	}
+	f.dangling = f.manifest != "" && !slices.Contains(names, f.manifest)
+	return f, nil
+}
+
+// unmade removes the markers of a store whose making was cut short: they may reach
+// the disk before what they name. Nothing was ever in it.
+func unmade(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, "marker.") {
+			err = errors.Join(err, fs.Remove(fs.PathJoin(dir, name)))
+		}
+	}
+	return errors.Join(err, syncDir(fs, dir))
 }

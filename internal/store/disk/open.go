@@ -82,6 +82,12 @@ func (e *Engine) open(t tuning) error {
 	if e.mark != nil {
 		_ = e.mark.f.Close()
 	}
+	if e.guard != nil && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewer)) {
+		// What is damaged stays as it was found.
+		if undone := e.guard.undo(e.opts.Dir); undone != nil {
+			e.opts.Log.Warn("files that the attempt to open made were left", "err", undone)
+		}
+	}
 	_ = e.lock.Close()
 	return err
 }
@@ -161,14 +167,21 @@ func (e *Engine) openLocked(t tuning) error {
 	case version > t.plan.version:
 		return newer(dir, version)
 	}
-	manifest, tables, err := made(disk, dir)
-	switch {
-	case err != nil:
+	found, err := look(disk, dir)
+	if err != nil {
 		return err
-	case !manifest && (version > 0 || tables):
+	}
+	empty := version == 0 && !found.tables && !found.data
+	switch {
+	case !empty && found.manifest == "":
+		// Pebble would make a new store here and clear away the old one's files.
 		return damaged(dir, "its manifest is missing", nil)
-	case !manifest && e.opts.ReadOnly:
+	case e.opts.ReadOnly && (found.manifest == "" || empty && found.dangling):
 		return &Error{Path: dir, kind: ErrMissing, text: "there is no store", hint: "check the path for a slip of the pen"}
+	case empty && found.dangling:
+		if err := unmade(disk, dir); err != nil {
+			return err
+		}
 	}
 	if e.db, err = pebble.Open(dir, e.pebble(t)); err != nil {
 		return e.opening(err)
@@ -195,13 +208,17 @@ func (e *Engine) opening(err error) error {
 	}
 	dir := e.opts.Dir
 	fault := classify(dir, "open the store", err)
+	var errno syscall.Errno
 	switch {
 	case strings.Contains(err.Error(), "unknown format major version"):
 		return newer(dir, 0)
 	case fault.kind != ErrIO:
 		return fault
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, pebble.ErrDBNotPristine):
 		return damaged(dir, "a file of it is missing: "+oneLine(err), err)
+	case !errors.As(err, &errno):
+		// The system did as it was told: what pebble read makes no sense.
+		return damaged(dir, "it cannot be read: "+oneLine(err), err)
 	}
 	return fault
 }
@@ -216,17 +233,18 @@ func (e *Engine) settle(t tuning, version int) error {
 	if e.opts.ReadOnly {
 		return t.plan.readable(dir, e.db)
 	}
-	if err := t.plan.settle(disk, dir, e.db, version); err != nil {
-		return err
+	if lost != nil {
+		e.opts.Log.Error("what was acknowledged is missing, and this was accepted", "err", lost)
+		if err := accept(disk, dir, e.db); err != nil {
+			return err
+		}
 	}
-	last, err := count(e.db)
+	err := t.plan.settle(disk, dir, e.db, version)
 	if err != nil {
 		return err
 	}
-	if e.last = last; lost != nil {
-		// The numbers go on where the lost ones ended.
-		e.last = readMark(disk, dir)
-		e.opts.Log.Error("what was acknowledged is missing, and this was accepted", "err", lost)
+	if e.last, err = count(e.db, countKey); err != nil {
+		return err
 	}
 	if e.mark, err = openMark(disk, dir); err != nil {
 		return err
@@ -261,6 +279,7 @@ func (e *Engine) pebble(t tuning) *pebble.Options {
 		ReadOnly:           e.opts.ReadOnly,
 		FormatMajorVersion: format,
 		Logger:             logger{e},
+		Merger:             sums,
 		CacheSize:          e.opts.Memory / 4,
 		MemTableSize:       t.memtable,
 		// Four memtables may be full before a commit has to wait.
