@@ -3,6 +3,7 @@ package attach
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -686,6 +687,14 @@ func (a *app) numbers() []uint64 {
 	list := []uint64{}
 	for _, e := range a.got {
 		list = append(list, e.First)
+	}
+	return list
+}
+
+// texts returns run and number of what came, in order.
+func (a *app) texts() (list []string) {
+	for _, e := range a.got {
+		list = append(list, fmt.Sprintf("%d:%d", e.Run[0], e.First))
 	}
 	return list
 }

@@ -62,7 +62,7 @@ func (h *Home) restoreClient(row machine.Row) error {
 	c := newClient(a, wire.Box{})
 	copy(c.box[:], r.Bytes(len(c.box), len(c.box)))
 	c.role, c.last, c.since, c.homes = role, r.Uint(1<<63-1), r.time(), r.homes(a)
-	c.saved = c.last
+	c.saved, c.stored = c.last, true
 	switch err := r.end(); {
 	case err != nil:
 		return err

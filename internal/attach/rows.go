@@ -59,9 +59,6 @@ func tableName(table byte) string {
 	return "no table of this room"
 }
 
-// documentMax bounds the body of a signed document in a row, in bytes.
-const documentMax = 1024
-
 // rowError says which row cannot be read, and why.
 func rowError(row machine.Row, why error) error {
 	table := byte('?')
@@ -73,9 +70,6 @@ func rowError(row machine.Row, why error) error {
 
 // keyring checks the keys in rows, each once.
 type keyring map[[identity.AddressSize]byte]identity.Address
-
-// keyringMax bounds a keyring; one that is full begins anew.
-const keyringMax = 16_384
 
 // Address implements identity.KeyChecker.
 func (k keyring) Address(b []byte) (identity.Address, error) {
@@ -158,7 +152,7 @@ func (r *rowReader) signed() (s envelope.Signed, ok bool) {
 	if r.Null() {
 		return s, false
 	}
-	s = envelope.ReadSigned(&r.Reader, documentMax)
+	s = envelope.ReadSigned(&r.Reader, envelope.HeaderMax*2)
 	s.Body = bytes.Clone(s.Body)
 	return s, r.Err() == nil
 }
