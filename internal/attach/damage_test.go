@@ -44,7 +44,7 @@ func filled(t testing.TB) (*world, *proc) {
 		}
 	}
 	w.settle()
-	for _, m := range list[3:] {
+	for _, m := range append(list[3:], numbered1(t, 20), numbered1(t, 25)) { // the last two wait behind holes
 		p.say(&wire.Publish{Envelope: m})
 	}
 	return w, e
@@ -147,7 +147,7 @@ func TestRowsRoundTrip(t *testing.T) {
 	}
 	for key, value := range e.disk {
 		switch got, ok := again[key]; {
-		case key[0] == letterTable || key[0] == markTable:
+		case key[0] == letterTable || key[0] == markTable || key[0] == holdTable:
 		case !ok:
 			t.Errorf("row %x is not written again", key)
 		case key[0] != boxTable && !bytes.Equal(got, value):
@@ -308,6 +308,7 @@ func TestStrangeRows(t *testing.T) {
 	}{
 		{"mail of no client", e, without(boxTable), "table m"},
 		{"mail twice", e, twice(mailTable), "table m"},
+		{"what waits twice", e, twice(holdTable), "table q"},
 		{"the outbox twice", e, twice(outboxTable), "table o"},
 		{"another router's", other, rows, "table b"},
 		{"an empty key", e, []machine.Row{{}}, "table ?"},

@@ -17,6 +17,7 @@ type revival struct {
 	letters map[envelope.ID]*letter
 	order   []*letter // the same, in the order of rows
 	marks   []*mark
+	held    []*holding
 	byName  map[envelope.Stream]*mark
 }
 
@@ -43,6 +44,8 @@ func (h *Home) Restore(row machine.Row) error {
 		err = h.restoreLetter(row)
 	case mailTable:
 		err = h.restoreMail(row)
+	case holdTable:
+		err = h.restoreHolding(row)
 	case subTable:
 		err = h.restoreSubscription(row)
 	default:
@@ -271,6 +274,9 @@ func (h *Home) revived(now int64) {
 				h.up.Want(now, t, a.grant)
 			}
 		}
+	}
+	for _, hd := range v.held {
+		h.revivedHolding(now, hd)
 	}
 }
 

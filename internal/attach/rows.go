@@ -24,9 +24,10 @@ import (
 //	h | home (32)                               [box (8) / null, n, homes signed / null]
 //	m | client (32) | n (8)                     [id (32), time ms, expires ms, size, kind, to (32), count], or a gap frame with n = 0
 //	o | turn (8)                                the bytes of an envelope
+//	q | turn (8)                                the bytes of an envelope that waits behind a hole
 //	s | client (32) | kind (1) | to (32)        [mode 0, start ms, grant signed / null]
 const (
-	HomeTables   = "bdems"
+	HomeTables   = "bdemqs"
 	ClientTables = "ho"
 
 	boxTable    = 'b'
@@ -35,6 +36,7 @@ const (
 	homeTable   = 'h'
 	mailTable   = 'm'
 	outboxTable = 'o'
+	holdTable   = 'q'
 	subTable    = 's'
 )
 
@@ -53,6 +55,8 @@ func tableName(table byte) string {
 		return "mail"
 	case outboxTable:
 		return "the outbox"
+	case holdTable:
+		return "what waits behind a hole"
 	case subTable:
 		return "a subscription"
 	}

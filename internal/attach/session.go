@@ -455,6 +455,11 @@ func (h *Home) answered(now int64, t machine.Token, err error) {
 		h.opened(now, t, o, err)
 		return
 	}
+	if hd, ok := h.holdStores[t]; ok {
+		delete(h.holdStores, t)
+		h.heldStored(now, hd, err)
+		return
+	}
 	y, ok := h.says[t]
 	if !ok {
 		return
