@@ -15,17 +15,10 @@ type batch struct {
 	late    bool    // stands in a row behind a batch of its target that is not stored
 	letter  *letter // nil for a gap
 	entries []place
-	widened []place // gaps of mailboxes that took this one in
+	held    *holding // what kept the letter until now; nil: nothing
+	widened []place  // gaps of mailboxes that took this one in
 	rows    []machine.Row
 	receipt Receipt
-}
-
-// id is the id of the envelope; zero of a gap.
-func (b *batch) id() (id envelope.ID) {
-	if b.letter != nil {
-		id = b.letter.id
-	}
-	return id
 }
 
 // gone reports whether all of a batch has left the mailboxes.
@@ -70,7 +63,7 @@ func (h *Home) Stored(now int64, t machine.Token, err error) {
 func (h *Home) isStored(now int64, b *batch) {
 	b.stored, b.rows = true, nil
 	h.settle(b)
-	h.done(now, b.receipt, b.id())
+	h.done(now, b.receipt)
 	if !b.late {
 		h.mailOut(now, b)
 		return
@@ -101,6 +94,7 @@ func (h *Home) settle(b *batch) {
 	if l.claims == 0 {
 		l.envelope = nil
 	}
+	h.safe(l.id)
 }
 
 // mailOut puts the entries of a stored batch on their way.
@@ -123,6 +117,9 @@ func (h *Home) storeAgain(now int64, j job) {
 	h.behind[b.target] = slices.DeleteFunc(h.behind[b.target], func(x *batch) bool { return x != b && x.stored && x.gone() })
 	if l := b.letter; l != nil && l.boxes > 0 {
 		b.rows = append(b.rows, letterRow(l))
+	}
+	if b.held != nil {
+		b.rows = append(b.rows, machine.Row{Key: b.held.key()})
 	}
 	for _, p := range slices.Concat(b.entries, b.widened) {
 		if !p.entry.gone {
@@ -150,22 +147,9 @@ func letterRow(l *letter) machine.Row {
 	return machine.Row{Key: letterKey(l.id, l.expires), Value: l.envelope.Raw}
 }
 
-// done acknowledges upstream what is in custody here: to the home that it came from
-// or, of what was published here, to who keeps it meanwhile.
-func (h *Home) done(now int64, r Receipt, id envelope.ID) {
-	switch {
-	case r == Receipt{}:
-	case r == h.ownReceipt():
-		h.keeper.Kept(now, id)
-	default:
+// done acknowledges upstream what is in custody here.
+func (h *Home) done(now int64, r Receipt) {
+	if r != (Receipt{}) {
 		h.up.Done(now, r)
 	}
-}
-
-// ownReceipt is for what was published here.
-func (h *Home) ownReceipt() Receipt {
-	if h.keeper == nil {
-		return Receipt{}
-	}
-	return Receipt{h.cfg.Self, 1}
 }

@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 	"testing"
@@ -64,7 +65,7 @@ func (p *proc) restore() {
 			e, _ := envelope.Parse(row.Value, nil)
 			p.core.held[e.ID] = true
 			p.core.restored = append(p.core.restored, e)
-			p.core.turn++
+			p.core.turn = binary.BigEndian.Uint64(row.Key[1:])
 		case homeTable, outboxTable:
 			err = p.client.Restore(row)
 		default:
@@ -242,3 +243,47 @@ func TestCrashOfACore(t *testing.T) {
 
 // The same of an edge router, which is both ends of attachments.
 func TestCrashOfAnEdge(t *testing.T) { crashes(t, true, theEdge, letters(t, 5)) }
+
+// Both sides of an attachment die, the second within the repair of the first.
+func TestCrashOfBoth(t *testing.T) {
+	list := letters(t, 3)
+	x := newPlot(t, true)
+	x.begin()
+	first := [2]int{x.core.effects, x.edge.effects}
+	x.play(list)
+	last := [2]int{x.core.effects, x.edge.effects}
+	for k := first[0] + 1; k <= last[0]; k++ {
+		for m := first[1] + 1 + k%3; m <= last[1]+10; m += 3 {
+			x := newPlot(t, true)
+			x.core.crashAt, x.core.survive = k, survivors[m%2*2]
+			x.edge.crashAt, x.edge.survive = m, survivors[k%3]
+			x.begin()
+			x.play(list)
+			x.check(list, "the core at", k, "the edge at", m)
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+// A process that dies again and again while it begins.
+func TestCrashAtEveryBeginning(t *testing.T) {
+	list := letters(t, 4)
+	for every := 7; every < 40; every += 3 {
+		x := newPlot(t, true)
+		x.begin()
+		for i, e := range list {
+			x.pub.publish(e)
+			for _, p := range []*proc{x.core, x.edge} {
+				p.survive = survivors[i%3]
+				p.crashAt = p.effects + every
+			}
+			x.w.wait(300)
+			x.heal()
+		}
+		x.core.crashAt, x.edge.crashAt = 0, 0
+		x.play(nil)
+		x.check(list, "every", every)
+	}
+}

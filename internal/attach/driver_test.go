@@ -3,6 +3,7 @@ package attach
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -102,11 +103,13 @@ type proc struct {
 	frameMax  int
 	storeFail int // so many Stores fail
 	loadFail  int // so many Loads fail
-	loads     int // Loads that were asked
-	reports   map[machine.ReportEvent]int
-	closes    []machine.Close
-	mail      []*envelope.Envelope // for the router itself
-	rows      map[string][]byte
+
+	storeFailAt int // the so-and-so-many-th Store from here fails
+	loads       int // Loads that were asked
+	reports     map[machine.ReportEvent]int
+	closes      []machine.Close
+	mail        []*envelope.Envelope // for the router itself
+	rows        map[string][]byte
 
 	build   func() // makes the machines
 	lives   int
@@ -120,7 +123,7 @@ type proc struct {
 // waiting is how many rows hold mail, or wait in the outbox.
 func (p *proc) waiting() (n int) {
 	for key := range p.rows {
-		if key[0] == letterTable || key[0] == mailTable || key[0] == outboxTable {
+		if key[0] == letterTable || key[0] == mailTable || key[0] == outboxTable || key[0] == holdTable {
 			n++
 		}
 	}
@@ -476,6 +479,11 @@ func (p *proc) carryOut(e machine.Effect) {
 
 func (p *proc) store(e machine.Store) {
 	var err error
+	if p.storeFailAt > 0 && e.Token != 0 {
+		if p.storeFailAt--; p.storeFailAt == 0 {
+			err = errDisk
+		}
+	}
 	if p.storeFail > 0 && e.Token != 0 {
 		p.storeFail--
 		err = errDisk
@@ -686,6 +694,14 @@ func (a *app) numbers() []uint64 {
 	list := []uint64{}
 	for _, e := range a.got {
 		list = append(list, e.First)
+	}
+	return list
+}
+
+// texts returns run and number of what came, in order.
+func (a *app) texts() (list []string) {
+	for _, e := range a.got {
+		list = append(list, fmt.Sprintf("%d:%d", e.Run[0], e.First))
 	}
 	return list
 }

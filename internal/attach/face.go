@@ -35,22 +35,15 @@ type Upstream interface {
 	Done(now int64, r Receipt)
 }
 
-// A Keeper is an Upstream that keeps what it took from a home also until it lies in
-// all mailboxes there, and hands it over again after a restart: what was answered
-// to its publisher must not be missed by those who subscribed next to it.
-type Keeper interface {
-	// Kept says that what was taken is durable in mailboxes, or that nobody here
-	// needs it.
-	Kept(now int64, id envelope.ID)
-}
-
 // Downstream is where what comes from homes goes: a *Home on an edge router, the
 // SDK's machine in a service.
 type Downstream interface {
 	// Taken says what became of an envelope that was published: OK, or a code
 	// that is final. After OK a home may still refuse what an edge router took.
 	Taken(now int64, id envelope.ID, code wire.Code, retryAfter uint64)
-	// Deliver hands over an envelope, once for each id.
+	// Deliver hands over an envelope, once for each id. A Home's Stores of it are asked
+	// for within the call: what the caller stores afterwards about having delivered it
+	// is durable no sooner than they are.
 	Deliver(now int64, a gate.Admitted, r Receipt)
 	// Gap tells of items that will not come. g.N is 0.
 	Gap(now int64, g wire.Gap, r Receipt)

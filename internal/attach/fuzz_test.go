@@ -91,7 +91,11 @@ func playHome(t testing.TB, data []byte, envelopes []*envelope.Envelope) {
 }
 
 func (r *homeRun) act(c *proc) {
-	switch r.choose(12) {
+	switch r.choose(13) {
+	case 12:
+		r.h.survive = survivors[r.choose(3)]
+		r.h.crash()
+		r.w.settle()
 	case 0:
 		r.cut(c)
 		r.links[c] = r.w.link(c, r.h)

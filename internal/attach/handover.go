@@ -11,10 +11,11 @@ import (
 // taking is an envelope that waits for the upstream's custody, and who published
 // it.
 type taking struct {
-	a      gate.Admitted // zero: it was taken before
-	isNew  bool          // the gate saw it for the first time
-	takers []machine.LinkID
-	edges  []*client // takers that are edge routers
+	isNew   bool // the gate saw it for the first time
+	custody bool // upstream has it
+	serving bool // the subscribers here are about to be served
+	takers  []machine.LinkID
+	edges   []*client // takers that are edge routers
 }
 
 // onPublish has an envelope judged; Verdict goes on with it (F1).
@@ -49,18 +50,26 @@ func (h *Home) published(link machine.LinkID, id envelope.ID, code wire.Code, af
 	}
 }
 
-// accepted hands an envelope upstream. The taking is noted first: the answer may
-// come within the call.
+// accepted hands an envelope upstream and to who subscribed here, in one commit of
+// the store: what is acknowledged is in custody and in all mailboxes of this router.
+// Upstream's answer may come within the call; what it refuses there is not served.
 func (h *Home) accepted(now int64, v gate.Verdict) {
-	// A recheck was asked for because nothing is held any more: it goes into custody
-	// again, but not through the network.
+	id := v.Case.Envelope.ID
 	t := h.taking(v.Case)
-	t.a, t.isNew = v.Admitted, !v.Case.Recheck
+	t.isNew, t.serving = !v.Case.Recheck, true
 	if v.Case.Recheck {
+		// It was asked for because nothing is held any more: it goes into custody again,
+		// but not through the network.
 		h.up.Retake(now, v.Admitted)
+	} else {
+		h.up.Take(now, v.Admitted)
+	}
+	if h.takes[id] != t {
 		return
 	}
-	h.up.Take(now, v.Admitted)
+	h.serve(now, v.Admitted, Receipt{}, t.edges)
+	t.serving = false
+	h.answerTakers(id)
 }
 
 // known answers a publish of what was admitted before: whoever holds it says so
@@ -107,37 +116,43 @@ func (h *Home) taking(c gate.Case) *taking {
 }
 
 // Taken takes the upstream's answer: only with OK the publishers hear that the
-// envelope is in custody, and only then it is served here. After a refusal the id
-// counts as unseen, else the next try would not be pushed any more.
+// envelope is in custody. After a refusal the id counts as unseen, else the next try
+// would not be pushed any more.
 func (h *Home) Taken(now int64, id envelope.ID, code wire.Code, retryAfter uint64) {
 	h.begin(now)
 	t, ok := h.takes[id]
-	if !ok {
-		if code != wire.OK { // a home refused what this edge router had taken
-			h.desk.Do(machine.Report{Event: machine.PublishRefused, Code: code, ID: id, Text: "a home refused it"})
-		}
-		return
-	}
-	delete(h.takes, id)
-	if code != wire.OK {
+	switch {
+	case !ok && code == wire.OK:
+	case !ok: // a home refused what this edge router had taken
+		h.desk.Do(machine.Report{Event: machine.PublishRefused, Code: code, ID: id, Text: "a home refused it"})
+	case code == wire.OK:
+		t.custody = true
+		h.answerTakers(id)
+	default:
+		delete(h.takes, id)
 		if t.isNew {
 			h.gate.Forget(id)
 		}
 		for _, link := range t.takers {
 			h.refusePublish(link, id, code, retryAfter, code.Sentence())
 		}
+	}
+}
+
+// answerTakers tells publishers that an envelope is safe: in custody upstream, and
+// durable for all who subscribed here.
+func (h *Home) answerTakers(id envelope.ID) {
+	t, ok := h.takes[id]
+	if !ok || !t.custody || t.serving {
 		return
 	}
+	if _, ok := h.unsafe[id]; ok {
+		return
+	}
+	delete(h.takes, id)
 	for _, link := range t.takers {
 		h.desk.Do(machine.Report{Event: machine.PublishAccepted, Link: link, ID: id})
 		h.published(link, id, wire.OK, 0)
-	}
-	if !t.a.IsZero() {
-		r := h.ownReceipt()
-		if t.a.Envelope().Flags&envelope.Live != 0 {
-			r = Receipt{} // nobody keeps it
-		}
-		h.serve(now, t.a, r, t.edges)
 	}
 }
 
@@ -152,20 +167,23 @@ func (h *Home) Deliver(now int64, a gate.Admitted, r Receipt) {
 func (h *Home) serve(now int64, a gate.Admitted, r Receipt, edges []*client) {
 	e := a.Envelope()
 	if _, ok := h.audiences[e.Target]; !ok && e.Target != h.own() {
-		h.done(now, r, e.ID)
+		h.done(now, r)
 		return
 	}
 	// The gate knows ids for 15 minutes; a replay that comes later ends here, before
 	// it gets a number (F4).
 	if !h.given.add(e.ID) {
 		h.desk.Do(machine.Report{Event: machine.DuplicateDropped, ID: e.ID})
-		h.done(now, r, e.ID)
+		h.done(now, r)
 		return
 	}
 	if len(edges) > 0 {
 		h.source[e.ID] = edges
 	}
 	h.passed = h.order.Put(now, a, r, h.passed[:0])
+	if r == (Receipt{}) && len(h.members(e.Target)) > 0 && !passed(h.passed, e.ID) {
+		h.keepHeld(e)
+	}
 	h.passOn(now, h.passed)
 	clear(h.passed)
 }
@@ -179,8 +197,11 @@ func (h *Home) passOn(now int64, list []Passed) {
 			h.spreadGap(now, &p.Gap, Receipt{})
 		case Duplicate:
 			delete(h.source, p.Admitted.Envelope().ID)
+			if hd := h.unhold(p.Admitted.Envelope().ID); hd != nil {
+				h.desk.Forget(hd.key())
+			}
 			h.desk.Do(machine.Report{Event: machine.DuplicateDropped, ID: p.Admitted.Envelope().ID})
-			h.done(now, p.Receipt, p.Admitted.Envelope().ID)
+			h.done(now, p.Receipt)
 		default:
 			h.spread(now, p.Admitted.Envelope(), p.Receipt)
 		}
@@ -213,9 +234,20 @@ func (h *Home) spread(now int64, e *envelope.Envelope, r Receipt) {
 			h.enter(c, b, e.Target, &entry{letter: l, size: l.size + entryCost})
 		}
 	}
+	hd := h.unhold(e.ID)
 	if b == nil {
-		h.done(now, r, e.ID)
+		if hd != nil {
+			h.desk.Forget(hd.key())
+		}
+		h.done(now, r)
 		return
+	}
+	if hd != nil { // what held it goes with the Store that takes its place
+		b.held = hd
+		b.rows = append(b.rows, machine.Row{Key: hd.key()})
+	}
+	if hd == nil || !hd.stored {
+		h.unsafe[e.ID] = struct{}{}
 	}
 	h.store(b)
 }
@@ -274,7 +306,7 @@ func (h *Home) spreadGap(now int64, g *wire.Gap, r Receipt) {
 		h.enter(sub.client, b, g.Target, &entry{gap: &own, size: entryCost})
 	}
 	if b == nil {
-		h.done(now, r, envelope.ID{})
+		h.done(now, r)
 		return
 	}
 	h.store(b)

@@ -33,7 +33,6 @@ type Home struct {
 	gate   *gate.Gate
 	dir    *directory.Directory
 	up     Upstream
-	keeper Keeper // the same, where it waits to be told what is in mailboxes
 	random *rand.Rand
 
 	sessions  map[machine.LinkID]*session
@@ -45,22 +44,26 @@ type Home struct {
 	bodies    int    // of the envelopes of mailboxes that are in memory
 	swept     uint32 // letters of the hours up to this one are deleted
 
-	checks map[machine.Token]check       // attach and subscribe under verification
-	opens  map[machine.Token]opening     // attaches whose client is being stored
-	says   map[machine.Token]saying      // subscriptions that are being stored
-	loads  map[machine.Token]*fetching   // envelopes on their way from the store
-	keys   keyring                       // of envelopes from the store
-	revive *revival                      // rows that were restored; nil: none, or it is done
-	takes  map[envelope.ID]*taking       // what waits for the upstream's custody
-	stores map[machine.Token]*batch      // mail on its way to the store
-	behind map[envelope.Target][]*batch  // mail behind a Store that failed, the oldest first
-	order  *Sequencer                    // of what is delivered here
-	given  given                         // what got a number, or was handed on live
-	source map[envelope.ID][]*client     // edges that published what the sequencer holds
-	signs  map[machine.Token]*wire.Grant // the router's own grant
-	agenda ordered.Agenda[job]           // what is due when
-	begun  bool                          // the first input was
-	passed []Passed                      // scratch for the sequencer
+	checks     map[machine.Token]check   // attach and subscribe under verification
+	opens      map[machine.Token]opening // attaches whose client is being stored
+	says       map[machine.Token]saying  // subscriptions that are being stored
+	unsafe     map[envelope.ID]struct{}  // what is on its way into the store and nowhere durable yet
+	holds      map[envelope.ID]*holding  // what waits behind holes and is kept here
+	holdStores map[machine.Token]*holding
+	holdTurn   uint64
+	loads      map[machine.Token]*fetching   // envelopes on their way from the store
+	keys       keyring                       // of envelopes from the store
+	revive     *revival                      // rows that were restored; nil: none, or it is done
+	takes      map[envelope.ID]*taking       // what waits for the upstream's custody
+	stores     map[machine.Token]*batch      // mail on its way to the store
+	behind     map[envelope.Target][]*batch  // mail behind a Store that failed, the oldest first
+	order      *Sequencer                    // of what is delivered here
+	given      given                         // what got a number, or was handed on live
+	source     map[envelope.ID][]*client     // edges that published what the sequencer holds
+	signs      map[machine.Token]*wire.Grant // the router's own grant
+	agenda     ordered.Agenda[job]           // what is due when
+	begun      bool                          // the first input was
+	passed     []Passed                      // scratch for the sequencer
 }
 
 // A job is something to be done at an instant: a method and what it is about.
@@ -69,8 +72,9 @@ type job struct {
 	link  machine.LinkID
 	batch *batch
 
-	client *client
-	mark   *mark
+	client  *client
+	mark    *mark
+	holding *holding
 }
 
 // NewHome returns a home without clients. It shares desk, gate and directory with
@@ -79,32 +83,32 @@ func NewHome(cfg HomeConfig, desk *machine.Desk, g *gate.Gate, dir *directory.Di
 	cfg.Limits = cfg.Limits.filled()
 	return &Home{
 		cfg: cfg, desk: desk, gate: g, dir: dir,
-		random:    rand.New(rand.NewPCG(cfg.Seed, 0x40e)),
-		sessions:  make(map[machine.LinkID]*session),
-		clients:   ordered.NewMap[identity.Address, *client](identity.Address.Compare),
-		audiences: make(map[envelope.Target]*audience),
-		marks:     make(map[envelope.Stream]*mark),
-		checks:    make(map[machine.Token]check),
-		opens:     make(map[machine.Token]opening),
-		says:      make(map[machine.Token]saying),
-		loads:     make(map[machine.Token]*fetching),
-		keys:      make(keyring),
-		takes:     make(map[envelope.ID]*taking),
-		stores:    make(map[machine.Token]*batch),
-		behind:    make(map[envelope.Target][]*batch),
-		order:     NewSequencer(SequencerLimits{Keep: true}),
-		given:     newGiven(),
-		source:    make(map[envelope.ID][]*client),
-		signs:     make(map[machine.Token]*wire.Grant),
+		random:     rand.New(rand.NewPCG(cfg.Seed, 0x40e)),
+		sessions:   make(map[machine.LinkID]*session),
+		clients:    ordered.NewMap[identity.Address, *client](identity.Address.Compare),
+		audiences:  make(map[envelope.Target]*audience),
+		marks:      make(map[envelope.Stream]*mark),
+		checks:     make(map[machine.Token]check),
+		opens:      make(map[machine.Token]opening),
+		says:       make(map[machine.Token]saying),
+		unsafe:     make(map[envelope.ID]struct{}),
+		holds:      make(map[envelope.ID]*holding),
+		holdStores: make(map[machine.Token]*holding),
+		loads:      make(map[machine.Token]*fetching),
+		keys:       make(keyring),
+		takes:      make(map[envelope.ID]*taking),
+		stores:     make(map[machine.Token]*batch),
+		behind:     make(map[envelope.Target][]*batch),
+		order:      NewSequencer(SequencerLimits{Keep: true}),
+		given:      newGiven(),
+		source:     make(map[envelope.ID][]*client),
+		signs:      make(map[machine.Token]*wire.Grant),
 	}
 }
 
 // Bind says where envelopes go and come from. It is called once, before the first
 // input.
-func (h *Home) Bind(up Upstream) {
-	h.up = up
-	h.keeper, _ = up.(Keeper)
-}
+func (h *Home) Bind(up Upstream) { h.up = up }
 
 // begin starts the home's life with its first input: what was restored takes its
 // place.

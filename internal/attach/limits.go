@@ -67,6 +67,8 @@ const (
 	bodiesAway = bodiesAll / 2
 	// fetchEnvelopes are read from the store at once.
 	fetchEnvelopes = 256
+	// keyringMax bounds the keys that were checked in rows; a full memory begins anew.
+	keyringMax = 16_384
 	// entryCost is what a row of a mailbox costs beside its envelope, in bytes.
 	entryCost = 128
 	// retryMail is what a refused publisher or subscriber is told to wait, and

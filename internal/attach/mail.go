@@ -118,12 +118,20 @@ func (h *Home) trim(c *client, e *entry) {
 	}
 }
 
+// over reports whether a mailbox has more than it may.
+func (h *Home) over(c *client) bool {
+	l := &h.cfg.Limits
+	return len(c.mail) > l.MailboxEntries || c.bytes > l.MailboxBytes || h.bytes > l.TotalBytes
+}
+
 // shrink makes room in a mailbox that is over its quota (H4): the oldest of what
 // is not in flight go, and a gap in their place tells how many.
 func (h *Home) shrink(c *client) {
-	l := &h.cfg.Limits
+	if !h.over(c) {
+		return
+	}
 	x := &erasure{}
-	for len(c.mail) > l.MailboxEntries || c.bytes > l.MailboxBytes || h.bytes > l.TotalBytes {
+	for h.over(c) {
 		e := c.evict
 		if e == nil {
 			e = c.oldest

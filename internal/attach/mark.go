@@ -22,17 +22,14 @@ type mark struct {
 	gone    bool
 }
 
-// marksMax bounds the ranges of a mark: what lies between the two lowest counts as
-// there then, as with a hole that is forgotten.
-const marksMax = holesKept
-
-// add notes numbers that are stored now.
+// add notes numbers that are stored now. Of too many ranges what lies between the
+// two lowest counts as there, as a hole does that is forgotten.
 func (m *mark) add(first, last uint64, expires int64) {
 	if expires <= m.until && m.has(first, last) {
 		return
 	}
 	m.ranges = cover(m.ranges, first, last)
-	if n := len(m.ranges); n > marksMax {
+	if n := len(m.ranges); n > holesKept {
 		m.ranges[1].First = m.ranges[0].First
 		m.ranges = slices.Delete(m.ranges, 0, 1)
 	}
@@ -88,7 +85,7 @@ func markRead(row machine.Row, keys keyring) (*mark, error) {
 	r.Array(2, 2)
 	m.until = r.time()
 	next := uint64(0)
-	for n := r.Array(1, marksMax); n > 0 && r.Err() == nil; n-- {
+	for n := r.Array(1, holesKept); n > 0 && r.Err() == nil; n-- {
 		r.Array(2, 2)
 		x := wire.Range{First: r.Uint(1<<63 - 1), Last: r.Uint(1<<63 - 1)}
 		if x.First < next || x.Last < x.First {

@@ -32,8 +32,6 @@ type parcel struct {
 	own      bool // this process made it: Taken tells of a home's answer, not of the store's
 	stored   bool
 	sent     bool // on the current link
-	taken    bool // a home has it; it stays only until it is kept
-	kept     bool // durable in the mailboxes of this router
 	gone     bool
 }
 
@@ -147,18 +145,6 @@ func (c *Client) Stored(now int64, t machine.Token, err error) {
 	c.flush(now)
 }
 
-// Kept implements Keeper: what a client of this router published is in the mailboxes
-// of the others.
-func (c *Client) Kept(_ int64, id envelope.ID) {
-	p, ok := c.outbox.byID[id]
-	if !ok {
-		return
-	}
-	if p.kept = true; p.taken {
-		c.remove(p)
-	}
-}
-
 // fits reports whether the outbox has room. What was taken is never given up for
 // what comes (spec §9.2).
 func (c *Client) fits(e *envelope.Envelope) bool {
@@ -220,7 +206,7 @@ func (c *Client) choose(now int64) {
 			if h := o.halted[p.envelope.Stream()]; h != nil {
 				h.waiting = nil // all goes through the queue again
 			}
-			if c.land(p); p.stored && !p.taken {
+			if c.land(p); p.stored {
 				o.queue.push(p)
 			}
 		}
@@ -257,7 +243,7 @@ func (c *Client) flush(now int64) {
 		switch {
 		case p == nil:
 			return
-		case p.gone || p.sent || p.taken:
+		case p.gone || p.sent:
 		case int64(p.envelope.Expires()) < now:
 			c.finish(now, p, wire.Expired)
 		default:
@@ -273,7 +259,7 @@ func (c *Client) flush(now int64) {
 func (c *Client) onPublished(now int64, f *wire.Published) {
 	p, ok := c.outbox.byID[f.ID]
 	switch {
-	case !ok || !p.stored || p.taken:
+	case !ok || !p.stored:
 		return
 	case !f.Code.Retry():
 		c.finish(now, p, f.Code)
@@ -319,12 +305,7 @@ func (c *Client) goOn(now int64, t task) {
 // finish ends a parcel and says how. An edge router has acknowledged it before, so
 // only a refusal is news there.
 func (c *Client) finish(now int64, p *parcel, code wire.Code) {
-	if code == wire.OK && p.durable() && !p.kept {
-		p.taken = true
-		c.land(p)
-	} else {
-		c.remove(p)
-	}
+	c.remove(p)
 	s := p.envelope.Stream()
 	if h, ok := c.outbox.halted[s]; ok && h.until == 0 && len(h.waiting) == 0 {
 		delete(c.outbox.halted, s) // the next pause is short again
@@ -338,11 +319,7 @@ func (c *Client) finish(now int64, p *parcel, code wire.Code) {
 // in a minute while anything waits.
 func (c *Client) expireOutbox(now int64) {
 	for _, p := range c.outbox.byTurn.All() {
-		switch {
-		case int64(p.envelope.Expires()) >= now:
-		case p.taken:
-			c.remove(p)
-		default:
+		if int64(p.envelope.Expires()) < now {
 			c.finish(now, p, wire.Expired)
 		}
 	}

@@ -109,7 +109,7 @@ func (c *Client) begin(now int64) {
 	c.again = now + sweepEvery
 	for _, p := range c.outbox.byTurn.All() {
 		if int64(p.envelope.Expires()) >= now {
-			c.down.Deliver(now, c.gate.Own(p.envelope), Receipt{c.cfg.Self, 1})
+			c.down.Deliver(now, c.gate.Own(p.envelope), Receipt{})
 		}
 	}
 }

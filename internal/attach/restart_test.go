@@ -122,6 +122,74 @@ func TestRestartBehindAHole(t *testing.T) {
 	}
 }
 
+// The same at a core, of what came over the backbone, which remembers that it was
+// delivered. What waits goes on when the hole is filled or given up in another life.
+func TestRestartKeepsWhatIsHeld(t *testing.T) {
+	for _, filled := range []bool{true, false} {
+		w := newWorld(t)
+		h, c := w.newCore(1, Limits{}), w.newRaw(2, wire.Service)
+		c.join(h)
+		list := letters(t, 6)
+		h.deliver(list[0], list[2], list[4])
+		c.say(&wire.Delivered{N: 1})
+		h.restart()
+		h.restart()
+		c.again(h, nil)
+		want := []uint64{2, 4}
+		if filled {
+			h.deliver(list[2], list[1], list[3], list[5])
+			want = []uint64{1, 2, 3, 4, 5}
+		}
+		w.wait(40_000)
+		if got := c.firsts(); !slices.Equal(got, want) {
+			t.Errorf("filled %v: %v", filled, got)
+		}
+		c.say(&wire.Delivered{N: 99})
+		if h.waiting() != 0 || len(h.home.holds) != 0 || len(h.home.unsafe) != 0 {
+			t.Errorf("filled %v: %d rows, %d are held", filled, h.waiting(), len(h.home.holds))
+		}
+	}
+}
+
+// A publish is answered when it is durable for all who subscribed here as well, also
+// where it waits behind a hole; a store that fails holds the answer back.
+func TestPublishedIsDurableForSubscribers(t *testing.T) {
+	w := newWorld(t)
+	h, c, p := w.newCore(1, Limits{}), w.newRaw(2, wire.Service), w.newRaw(3, wire.Service)
+	w.cut(c.join(h))
+	w.link(p, h)
+	p.say(&wire.Attach{Homes: p.homesOf(1, h)})
+	list := letters(t, 4)
+	p.say(&wire.Publish{Envelope: list[0]})
+	w.trace = func(_ *proc, f wire.Frame) {
+		if f, ok := f.(*wire.Published); ok && f.Code == wire.OK {
+			for _, m := range list {
+				if m.ID == f.ID && h.disk[string(letterKey(m.ID, int64(m.Expires())))] == nil && len(h.home.holds) == 0 {
+					t.Errorf("%v was answered before it was stored for its subscriber", m.First)
+				}
+			}
+		}
+	}
+	for i, m := range []*envelope.Envelope{list[2], list[3], list[1]} {
+		// The custody is stored; the mail, or what holds it, fails.
+		id := m.ID
+		h.storeFailAt = 2
+		p.in = nil
+		p.say(&wire.Publish{Envelope: m})
+		if got := heard[*wire.Published](p); len(got) > 0 && i < 2 {
+			t.Errorf("%d was answered at once: %v", m.First, got)
+		}
+		w.wait(1500)
+		if got := heard[*wire.Published](p); len(got) != 1 || got[0].ID != id || got[0].Code != wire.OK {
+			t.Errorf("%d was answered %v", m.First, got)
+		}
+	}
+	c.again(h, nil)
+	if got := c.firsts(); !slices.Equal(got, upTo(4)) {
+		t.Errorf("delivered %v", got)
+	}
+}
+
 // An edge router that was cut off publishes, in order, what it took in an earlier
 // life, and resumes the mailbox at its home under the document that the home knows.
 func TestRestartOfAnEdgeOffline(t *testing.T) {

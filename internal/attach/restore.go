@@ -17,6 +17,7 @@ type revival struct {
 	letters map[envelope.ID]*letter
 	order   []*letter // the same, in the order of rows
 	marks   []*mark
+	held    []*holding
 	byName  map[envelope.Stream]*mark
 }
 
@@ -43,6 +44,8 @@ func (h *Home) Restore(row machine.Row) error {
 		err = h.restoreLetter(row)
 	case mailTable:
 		err = h.restoreMail(row)
+	case holdTable:
+		err = h.restoreHolding(row)
 	case subTable:
 		err = h.restoreSubscription(row)
 	default:
@@ -62,7 +65,7 @@ func (h *Home) restoreClient(row machine.Row) error {
 	c := newClient(a, wire.Box{})
 	copy(c.box[:], r.Bytes(len(c.box), len(c.box)))
 	c.role, c.last, c.since, c.homes = role, r.Uint(1<<63-1), r.time(), r.homes(a)
-	c.saved = c.last
+	c.saved, c.stored = c.last, true
 	switch err := r.end(); {
 	case err != nil:
 		return err
@@ -272,6 +275,9 @@ func (h *Home) revived(now int64) {
 				h.up.Want(now, t, a.grant)
 			}
 		}
+	}
+	for _, hd := range v.held {
+		h.revivedHolding(now, hd)
 	}
 }
 

@@ -24,9 +24,10 @@ import (
 //	h | home (32)                               [box (8) / null, n, homes signed / null]
 //	m | client (32) | n (8)                     [id (32), time ms, expires ms, size, kind, to (32), count], or a gap frame with n = 0
 //	o | turn (8)                                the bytes of an envelope
+//	q | turn (8)                                the bytes of an envelope that waits behind a hole
 //	s | client (32) | kind (1) | to (32)        [mode 0, start ms, grant signed / null]
 const (
-	HomeTables   = "bdems"
+	HomeTables   = "bdemqs"
 	ClientTables = "ho"
 
 	boxTable    = 'b'
@@ -35,6 +36,7 @@ const (
 	homeTable   = 'h'
 	mailTable   = 'm'
 	outboxTable = 'o'
+	holdTable   = 'q'
 	subTable    = 's'
 )
 
@@ -53,14 +55,13 @@ func tableName(table byte) string {
 		return "mail"
 	case outboxTable:
 		return "the outbox"
+	case holdTable:
+		return "what waits behind a hole"
 	case subTable:
 		return "a subscription"
 	}
 	return "no table of this room"
 }
-
-// documentMax bounds the body of a signed document in a row, in bytes.
-const documentMax = 1024
 
 // rowError says which row cannot be read, and why.
 func rowError(row machine.Row, why error) error {
@@ -73,9 +74,6 @@ func rowError(row machine.Row, why error) error {
 
 // keyring checks the keys in rows, each once.
 type keyring map[[identity.AddressSize]byte]identity.Address
-
-// keyringMax bounds a keyring; one that is full begins anew.
-const keyringMax = 16_384
 
 // Address implements identity.KeyChecker.
 func (k keyring) Address(b []byte) (identity.Address, error) {
@@ -158,7 +156,7 @@ func (r *rowReader) signed() (s envelope.Signed, ok bool) {
 	if r.Null() {
 		return s, false
 	}
-	s = envelope.ReadSigned(&r.Reader, documentMax)
+	s = envelope.ReadSigned(&r.Reader, envelope.HeaderMax*2)
 	s.Body = bytes.Clone(s.Body)
 	return s, r.Err() == nil
 }

@@ -39,14 +39,16 @@ func (h *Home) hold(now int64, c *client, e *entry) {
 	if l == nil {
 		return
 	}
-	x := &erasure{}
+	why := wire.WhyTooLarge
 	switch {
 	case l.expires < now:
+		why = wire.WhyExpired
 		h.desk.Do(machine.Report{Event: machine.MailExpired, ID: l.id})
-		h.replace(c, e, wire.WhyExpired, x)
-	case l.size+deliverHead > c.session.maxFrame:
-		h.replace(c, e, wire.WhyTooLarge, x)
+	case l.size+deliverHead <= c.session.maxFrame:
+		return
 	}
+	x := &erasure{}
+	h.replace(c, e, why, x)
 	h.commit(c, x)
 }
 

@@ -52,11 +52,13 @@ type client struct {
 	address identity.Address
 	role    wire.Role
 	box     wire.Box
-	homes   *wire.Homes // as it stands in the store; nil: not yet
-	session *session    // nil while away
-	lease   int64       // while away: when the mailbox goes
-	since   int64       // away since then, as it stands in the store; 0: attached
-	saved   uint64      // the store knows that numbers up to this one were given
+	homes   *wire.Homes
+	storing int      // Stores of the client that an attach waits for
+	stored  bool     // the store has role, box and homes document as they are
+	session *session // nil while away
+	lease   int64    // while away: when the mailbox goes
+	since   int64    // away since then, as it stands in the store; 0: attached
+	saved   uint64   // the store knows that numbers up to this one were given
 
 	grantEnd int64 // not after the earliest end of a subscription's grant; 0: none
 	subs     *ordered.Map[envelope.Target, *subscription]
@@ -152,8 +154,7 @@ func (h *Home) open(now int64, s *session, f *wire.Attach) {
 		c = newClient(s.peer, h.newBox())
 		h.clients.Set(s.peer, c)
 	}
-	known := c.homes == f.Homes || c.homes != nil && directorySame(c.homes, f.Homes)
-	if c.role == s.role && known {
+	if c.stored && c.storing == 0 && c.role == s.role && sameHomes(c.homes, f.Homes) {
 		if c.since != 0 {
 			c.since = 0
 			h.desk.Do(machine.Store{Rows: []machine.Row{c.boxRow()}})
@@ -162,6 +163,8 @@ func (h *Home) open(now int64, s *session, f *wire.Attach) {
 		return
 	}
 	c.role, c.homes, c.since = s.role, f.Homes, 0
+	c.stored = false
+	c.storing++
 	if c.session == nil {
 		c.lease = now + leaseTime
 	}
@@ -169,8 +172,8 @@ func (h *Home) open(now int64, s *session, f *wire.Attach) {
 	h.opens[s.waits] = opening{s.link, c, f}
 }
 
-// directorySame reports whether two documents are one, signature included.
-func directorySame(a, b *wire.Homes) bool {
+// sameHomes reports whether two documents are one, signature included.
+func sameHomes(a, b *wire.Homes) bool {
 	return a.Signed.Sig == b.Signed.Sig && bytes.Equal(a.Signed.Body, b.Signed.Body)
 }
 
@@ -186,26 +189,27 @@ func newClient(a identity.Address, box wire.Box) *client {
 // opened goes on with an attach whose client was stored, or was not.
 func (h *Home) opened(now int64, t machine.Token, o opening, err error) {
 	c := o.client
-	if err != nil {
-		c.homes = nil // what the store has is not known
+	if c.storing--; err != nil {
 		h.desk.Do(machine.Report{Event: machine.TableFull, Link: o.link, Code: wire.StorageFull, Text: err.Error()})
+	} else if c.storing == 0 {
+		c.stored = true
 	}
 	s, ok := h.sessions[o.link]
-	if !ok || s.waits != t || s.state == refused || err != nil {
-		if ok && s.waits == t {
-			s.waits = 0
-			if s.state != refused {
-				h.refuseAttach(s, o.frame.Homes, wire.StorageFull, wire.StorageFull.Sentence())
-			}
-		}
-		if c.session == nil {
-			h.leave(now, c)
-		}
-		return
+	if ok = ok && s.waits == t; ok {
+		s.waits = 0
+		ok = s.state != refused
 	}
-	s.waits = 0
-	h.enroll(now, s, c, o.frame)
-	h.resume(now, s)
+	switch {
+	case ok && err == nil:
+		h.enroll(now, s, c, o.frame)
+		h.resume(now, s)
+		return
+	case ok:
+		h.refuseAttach(s, o.frame.Homes, wire.StorageFull, wire.StorageFull.Sentence())
+	}
+	if c.session == nil && c.storing == 0 {
+		h.leave(now, c)
+	}
 }
 
 // enroll attaches a session to its mailbox.
@@ -280,10 +284,8 @@ func (h *Home) leave(now int64, c *client) {
 		return
 	}
 	c.lease = now + leaseTime
-	if c.homes != nil {
-		c.since = now
-		h.desk.Do(machine.Store{Rows: []machine.Row{c.boxRow()}})
-	}
+	c.since = now
+	h.desk.Do(machine.Store{Rows: []machine.Row{c.boxRow()}})
 }
 
 // overdue ends what of a client is over: its mailbox, if it stayed away for too
@@ -456,6 +458,11 @@ func (h *Home) answered(now int64, t machine.Token, err error) {
 	if o, ok := h.opens[t]; ok {
 		delete(h.opens, t)
 		h.opened(now, t, o, err)
+		return
+	}
+	if hd, ok := h.holdStores[t]; ok {
+		delete(h.holdStores, t)
+		h.heldStored(now, hd, err)
 		return
 	}
 	y, ok := h.says[t]

@@ -20,6 +20,8 @@ type town struct {
 	edge     *proc
 	services []*proc
 	dials    [][2]*proc
+	crashes  bool          // routers die, too
+	failed   bool          // and stores fail: who dies then goes on behind what was not stored, which comes late
 	sent     map[*proc]int // envelopes published so far
 	stock    [][]*envelope.Envelope
 }
@@ -74,7 +76,11 @@ func (x *town) live() (list []*pair) {
 
 // act is one thing that may happen in a town.
 func (x *town) act() {
-	switch rapid.IntRange(0, 9).Draw(x.t, "what") {
+	most := 9
+	if x.crashes {
+		most = 11
+	}
+	switch rapid.IntRange(0, most).Draw(x.t, "what") {
 	case 0, 1, 2, 3:
 		i := rapid.IntRange(0, 3).Draw(x.t, "who")
 		s := x.services[i]
@@ -97,12 +103,27 @@ func (x *town) act() {
 		s := rapid.SampledFrom(x.services).Draw(x.t, "holds")
 		s.app.hold = !s.app.hold
 	case 8:
-		p := rapid.SampledFrom([]*proc{x.core, x.edge}).Draw(x.t, "fails")
+		p := x.router()
 		p.storeFail = rapid.IntRange(0, 3).Draw(x.t, "stores")
+		x.failed = x.failed || x.crashes
 	case 9:
 		x.w.wait(rapid.Int64Range(1, 4000).Draw(x.t, "pause"))
+	case 10:
+		p := x.router()
+		p.crash()
+		x.w.settle()
+	case 11: // before one of the effects that come next
+		p := x.router()
+		p.crashAt = p.effects + rapid.IntRange(1, 30).Draw(x.t, "crash at")
 	}
 	x.acknowledge()
+}
+
+// router is one of the two.
+func (x *town) router() *proc {
+	p := []*proc{x.core, x.edge}[rapid.IntRange(0, 1).Draw(x.t, "router")]
+	p.survive = survivors[rapid.IntRange(0, 2).Draw(x.t, "survive")]
+	return p
 }
 
 // acknowledge is what applications do that held nothing back, or not any more.
@@ -122,6 +143,7 @@ func (x *town) acknowledge() {
 func (x *town) end() {
 	x.w.cutAt = make(map[int]bool)
 	x.core.storeFail, x.edge.storeFail = 0, 0
+	x.core.crashAt, x.edge.crashAt = 0, 0
 	for _, s := range x.services {
 		s.app.hold = false
 	}
@@ -132,7 +154,7 @@ func (x *town) end() {
 	}
 	for i, s := range x.services {
 		if len(s.app.gaps) > 0 {
-			x.t.Fatalf("service %d was told of gaps: %v", i, s.app.gaps)
+			x.t.Fatalf("service %d was told of gaps: %v; it got %v", i, s.app.gaps, s.app.texts())
 		}
 		for k, publisher := range x.services {
 			var got []uint64
@@ -140,6 +162,9 @@ func (x *town) end() {
 				if e.Run == (envelope.Run{byte(k)}) {
 					got = append(got, e.First)
 				}
+			}
+			if x.failed {
+				slices.Sort(got)
 			}
 			if want := upTo(x.sent[publisher]); !slices.Equal(got, want) && len(got)+len(want) > 0 {
 				x.t.Fatalf("service %d got %v of %d from %d", i, got, x.sent[publisher], k)
@@ -175,7 +200,13 @@ func (x *town) nothingLeft() {
 // Custody, end to end: whatever links, stores and applications do, once all is
 // healed each service has each envelope once, each stream in order, no gap was
 // told of, each publish was answered once, and nothing is left behind.
-func TestTownProperty(t *testing.T) {
+func TestTownProperty(t *testing.T) { towns(t, false) }
+
+// The same where routers die between any two effects, and keep any part of what they
+// had asked to be stored and that was not answered.
+func TestTownOfMortals(t *testing.T) { towns(t, true) }
+
+func towns(t *testing.T, crashes bool) {
 	var stock [][]*envelope.Envelope
 	for k := range byte(4) {
 		var list []*envelope.Envelope
@@ -186,6 +217,7 @@ func TestTownProperty(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		x := newTown(rt, t, stock)
+		x.crashes = crashes
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			x.act()
 		}

@@ -8,5 +8,5 @@ const (
 	GrantsMax = 100_000
 	// HomesMax bounds the homes documents: one for each client that a home may
 	// have (spec §12), and a margin for those that are being moved.
-	HomesMax = 20_000
+	HomesMax = 120_000
 )
