@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -64,7 +67,14 @@ func withData(data string, f func(data string) error) error {
 }
 
 func checkStore(std stdio, data string) error {
-	r, err := node.CheckStore(data)
+	key, err := readKey(filepath.Join(data, config.KeyName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if key.IsZero() {
+		fmt.Fprintf(std.err, "there is no %s in %s: the form of the rows is not checked\n", config.KeyName, data)
+	}
+	r, err := node.CheckStore(data, key.Address())
 	if err != nil {
 		return err
 	}

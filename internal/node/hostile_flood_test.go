@@ -218,7 +218,7 @@ func samekeyFlood(t *testing.T, s *siege) {
 
 // holeFlood publishes live messages whose numbers leap, in a group to which a
 // durable client subscribed that is away. Each leap is a gap, and all of them must
-// become one.
+// become few: one that is on its way to the store takes in no more.
 func holeFlood(t *testing.T, s *siege) {
 	group := s.fresh()
 	away := s.intrude(t, s.unix, s.fresh())
@@ -242,8 +242,8 @@ func holeFlood(t *testing.T, s *siege) {
 		t.Fatal(err)
 	}
 	for _, c := range st.Clients {
-		if c.Address == away.key.Address().Text(identity.ServiceText) && c.Waiting != 1 {
-			t.Errorf("%d gaps wait in the mailbox of who is away, want all of them to be one", c.Waiting)
+		if c.Address == away.key.Address().Text(identity.ServiceText) && c.Waiting > 16 {
+			t.Errorf("%d gaps wait in the mailbox of who is away, want them to become a few", c.Waiting)
 		}
 	}
 }

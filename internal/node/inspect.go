@@ -4,6 +4,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"upsycle/identity"
 	"upsycle/internal/router"
 	"upsycle/internal/store/disk"
 )
@@ -19,9 +20,17 @@ func storeOf(data string) disk.Options {
 }
 
 // CheckStore reads all of the store in a data directory and changes nothing. No
-// router may run on it. Every row must be one that a router restores.
-func CheckStore(data string) (StoreReport, error) {
-	return disk.Check(storeOf(data), router.CheckRow)
+// router may run on it. Every row must be one that the router self restores; the
+// zero Address leaves that out.
+func CheckStore(data string, self identity.Address) (StoreReport, error) {
+	if self.IsZero() {
+		return disk.Check(storeOf(data), nil)
+	}
+	form, err := router.NewChecker(self)
+	if err != nil {
+		return StoreReport{}, err
+	}
+	return disk.Check(storeOf(data), form)
 }
 
 // StatStore adds up what is in the store of a data directory.

@@ -9,18 +9,24 @@ import (
 	"upsycle/internal/wire"
 )
 
-// CheckRow reports whether a router could restore a row by itself: its form, not
-// whether it fits the others.
-func CheckRow(row machine.Row) error {
-	cfg := Config{Role: wire.Core}
-	if len(row.Key) > 0 && strings.IndexByte(attach.ClientTables, row.Key[0]) >= 0 {
-		cfg = Config{Role: wire.Edge, Homes: make([]identity.Address, 1)}
-	}
-	r, err := New(cfg, identity.Address{}, 0)
+// NewChecker returns a function that takes the rows of self's store, in the order of
+// their keys, and says of each what a router would say that restores it: nil, or
+// why it cannot be read. It serves a core's rows and an edge's.
+func NewChecker(self identity.Address) (func(machine.Row) error, error) {
+	core, err := New(Config{Role: wire.Core}, self, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return r.Restore(row)
+	edge, err := New(Config{Role: wire.Edge, Homes: []identity.Address{self}}, self, 0)
+	if err != nil {
+		return nil, err
+	}
+	return func(row machine.Row) error {
+		if len(row.Key) > 0 && strings.IndexByte(attach.ClientTables, row.Key[0]) >= 0 {
+			return edge.Restore(row)
+		}
+		return core.Restore(row)
+	}, nil
 }
 
 // TableName says in a word what the rows with a first byte are.
