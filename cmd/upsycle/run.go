@@ -157,7 +157,7 @@ func announceRouter(std stdio, n *node.Node) {
 		fmt.Fprintf(std.err, "listening on %s\n", ep)
 	}
 	fmt.Fprintln(std.err, "try: upsycle group new NAME; upsycle sub NAME; echo hello | upsycle pub NAME")
-	fmt.Fprintln(std.err, "message bodies are plaintext and storage is in memory in this version")
+	fmt.Fprintln(std.err, "message bodies are plaintext in this version")
 }
 
 // isTerminal reports whether a person reads w.

@@ -37,7 +37,7 @@ func TableName(first byte) string {
 	case 'c':
 		return "custody"
 	case 'd':
-		return "delivered to clients"
+		return "streams"
 	case 'e':
 		return "letters"
 	case 'h':
@@ -48,6 +48,8 @@ func TableName(first byte) string {
 		return "mail"
 	case 'o':
 		return "outbox"
+	case 'q':
+		return "behind holes"
 	case 's':
 		return "subscriptions"
 	case 'v':
