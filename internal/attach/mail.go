@@ -125,7 +125,8 @@ func (h *Home) over(c *client) bool {
 }
 
 // shrink makes room in a mailbox that is over its quota (H4): the oldest of what
-// is not in flight go, and a gap in their place tells how many.
+// is not in flight go, and a gap in their place tells how many. What was sent on an
+// earlier link may have arrived, so it goes last.
 func (h *Home) shrink(c *client) {
 	if !h.over(c) {
 		return
@@ -136,11 +137,15 @@ func (h *Home) shrink(c *client) {
 		if e == nil {
 			e = c.oldest
 		}
-		for e != nil && (e.sent || e.gap != nil) {
+		for e != nil && (e.sent || e.gap != nil || e.told && !c.pressed) {
 			e = e.next
 		}
 		if c.evict = e; e == nil {
-			break // all of it is in flight, which is less than a quota
+			if c.pressed {
+				break // all of it is in flight, which is less than a quota
+			}
+			c.pressed = true
+			continue
 		}
 		h.desk.Do(machine.Report{Event: machine.MailboxDropped, ID: e.letter.id})
 		h.replace(c, e, wire.WhyQuota, x)
@@ -150,7 +155,8 @@ func (h *Home) shrink(c *client) {
 
 // replace puts a gap in the place of an envelope, or adds it to the gap for the
 // same reason that already waits in its lane. One whose number the client may have
-// seen with the envelope takes in no other: the client would not look at it.
+// seen with the envelope takes in no other, as long as there is room: the client would
+// not look at it.
 func (h *Home) replace(c *client, e *entry, why wire.Why, x *erasure) {
 	g := e.letter.gap(e.lane.target, why)
 	h.release(c, e, x, why != wire.WhyExpired)
@@ -166,7 +172,7 @@ func (h *Home) replace(c *client, e *entry, why wire.Why, x *erasure) {
 	h.bytes += entryCost - e.size
 	c.bytes += entryCost - e.size
 	e.size, e.gap = entryCost, g
-	if !e.told {
+	if !e.told || c.pressed {
 		e.lane.gaps[slot(why)] = e
 	}
 	x.widened(c, e)

@@ -8,18 +8,19 @@ import (
 
 // mailbox holds what a client has not acknowledged, by number, oldest first.
 type mailbox struct {
-	last   uint64            // the highest number given
-	mail   map[uint64]*entry // by number
-	oldest *entry            // of a list that is linked by next and prev
-	newest *entry
-	bytes  int
-	lanes  map[envelope.Target]*lane
-	unsent fifo[*entry] // stored and not sent, in the order in which they were stored
-	woken  fifo[*lane]  // lanes with parked entries and room
-	flying window       // sent and not acknowledged
-	expiry int64        // not after the earliest expiry of an entry; 0: nothing expires
-	looked int64        // when expired mail was looked for
-	evict  *entry       // nothing before it can make room; nil: look from the oldest on
+	last    uint64            // the highest number given
+	mail    map[uint64]*entry // by number
+	oldest  *entry            // of a list that is linked by next and prev
+	newest  *entry
+	bytes   int
+	lanes   map[envelope.Target]*lane
+	unsent  fifo[*entry] // stored and not sent, in the order in which they were stored
+	woken   fifo[*lane]  // lanes with parked entries and room
+	flying  window       // sent and not acknowledged
+	expiry  int64        // not after the earliest expiry of an entry; 0: nothing expires
+	looked  int64        // when expired mail was looked for
+	evict   *entry       // nothing before it can make room; nil: look from the oldest on
+	pressed bool         // what may have been sent on an earlier link makes room, too
 
 	head    *entry        // is to be sent next, once its envelope is read from the store
 	loading machine.Token // the Load that is under way; 0: none
@@ -194,7 +195,7 @@ func (m *mailbox) land(e *entry) {
 func (m *mailbox) rewind() {
 	queued := make(map[*entry]bool, m.unsent.len())
 	waiting := m.unsent
-	m.unsent, m.woken, m.evict = fifo[*entry]{}, fifo[*lane]{}, nil
+	m.unsent, m.woken, m.evict, m.pressed = fifo[*entry]{}, fifo[*lane]{}, nil, false
 	if m.head != nil {
 		queued[m.head], m.head = true, nil
 	}
