@@ -12,7 +12,6 @@ import (
 type route struct {
 	up    bool
 	since int64 // when the present reach began
-	noted int64 // when the coverage was written last
 }
 
 // routeChanged keeps the coverage of a root. It does not move while the route is
