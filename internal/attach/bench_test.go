@@ -46,9 +46,15 @@ func BenchmarkPublishToDeliver(b *testing.B) {
 				h.home.Verdict(now, v)
 			}
 		})
-		custody := last[machine.Store](effects)
+		var custody, mail machine.Store
+		for _, e := range effects {
+			if s, ok := e.(machine.Store); ok && s.Token.Owner() == machine.OwnerBackbone {
+				custody = s
+			} else if ok {
+				mail = s
+			}
+		}
 		step(func() { h.core.stored(now, custody.Token, nil) })
-		mail := last[machine.Store](effects)
 		step(func() { h.home.Stored(now, mail.Token, nil) })
 		sent := last[machine.Send](effects)
 		step(func() { h.home.Drained(now, to, machine.Bulk, sent.Frame.Weight()) })
