@@ -201,7 +201,7 @@ func TestAnswersComeInOrder(t *testing.T) {
 				claims[1] = bad
 			}
 			x.desk.Verify(machine.OwnerTree, linkTo(a, b), claims...)
-			x.desk.Store(machine.OwnerHome, machine.Row{Key: []byte{byte(i)}, Value: []byte("v")})
+			x.desk.Store(machine.OwnerHome, machine.Row{Key: []byte{1, byte(i)}, Value: []byte("v")})
 		}
 	})
 	w.Run(time.Second)
@@ -220,7 +220,8 @@ func TestAnswersComeInOrder(t *testing.T) {
 	if len(verified) != 10 || !slices.IsSorted(verified) || len(stored) != 10 || !slices.IsSorted(stored) {
 		t.Errorf("verified %v, stored %v", verified, stored)
 	}
-	if v, _ := a.store.Get([]byte{9}); string(v) != "v" {
+	a.settle(0)
+	if v, _ := a.store.Get([]byte{1, 9}); string(v) != "v" {
 		t.Error("the row was not stored")
 	}
 }
