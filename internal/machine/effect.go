@@ -42,8 +42,15 @@ type Sign struct {
 }
 
 // Row is one row of the store. A nil Value deletes it. Keys are the machine's:
-// stores see bytes. The store keeps both slices.
-type Row struct{ Key, Value []byte }
+// stores see bytes. A key is not empty, and no table has 0 as its first byte: that
+// one is the store's own. The store keeps the slices.
+//
+// A non-nil End deletes every key in [Key, End) instead; Value is nil then. Like
+// any deletion such a row never fails for want of room.
+type Row struct {
+	Key, Value []byte
+	End        []byte
+}
 
 // Store asks for rows to be written in one commit. Token 0: no answer is wanted.
 type Store struct {

@@ -18,7 +18,7 @@ func TestDeskKeepsTheOrder(t *testing.T) {
 	d.Send(1, Bulk, &wire.Ping{N: 5})
 	v := d.Verify(OwnerGate, 1, identity.Claim{Body: []byte("x")})
 	s := d.Sign(OwnerTree, identity.LabelRoot, []byte("y"))
-	st := d.Store(OwnerHome, Row{[]byte("k"), []byte("v")}, Row{Key: []byte("gone")})
+	st := d.Store(OwnerHome, Row{Key: []byte("k"), Value: []byte("v")}, Row{Key: []byte("gone")})
 	d.Forget([]byte("a"), []byte("b"))
 	d.Close(2, wire.Rate, "too fast")
 	d.Count(Forwarded, 3)

@@ -4,8 +4,8 @@
 // that one sync serves many.
 //
 // It knows nothing of what the bytes mean: a row belongs to the machine that made
-// it. The one engine so far holds everything in memory and survives nothing; a
-// durable one takes its place behind the same interface.
+// it, and only the first byte 0 is the engine's own. Memory is the engine that
+// survives nothing; package disk has the durable one.
 //
 // What holds:
 //   - Stored comes once for each Store with a token, in the order asked, and not

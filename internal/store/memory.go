@@ -84,9 +84,16 @@ func (m *Memory) Apply(rows []machine.Row) error {
 	if m.closed {
 		return ErrClosed
 	}
+	if err := CheckRows(rows); err != nil {
+		return err
+	}
 	before := m.bytes
 	for _, row := range rows {
-		m.put(row)
+		if row.End != nil {
+			m.clear(row.Key, row.End)
+		} else {
+			m.put(row)
+		}
 	}
 	var err error
 	if grown := m.bytes - before; m.limit > 0 && m.bytes > m.limit && grown > 0 {
@@ -118,6 +125,16 @@ func (m *Memory) put(row machine.Row) {
 	old, had := m.rows[string(row.Key)]
 	m.undo = append(m.undo, change{row.Key, old, had})
 	m.set(row, row.Value != nil)
+}
+
+// clear deletes the keys in [from, to). It looks at every row: a range is deleted
+// seldom, when much has expired or overflows.
+func (m *Memory) clear(from, to []byte) {
+	for _, row := range m.rows {
+		if bytes.Compare(row.Key, from) >= 0 && bytes.Compare(row.Key, to) < 0 {
+			m.put(machine.Row{Key: row.Key})
+		}
+	}
 }
 
 // rollBack takes back what put noted, last first.
@@ -164,4 +181,6 @@ func search(rows []machine.Row, key []byte) int {
 	return sort.Search(len(rows), func(i int) bool { return bytes.Compare(rows[i].Key, key) >= 0 })
 }
 
-func size(row machine.Row) int64 { return int64(len(row.Key) + len(row.Value) + RowOverhead) }
+func size(row machine.Row) int64 {
+	return int64(len(row.Key) + len(row.Value) + len(row.End) + RowOverhead)
+}

@@ -127,11 +127,11 @@ func (w *Writer) take(last []entry) []entry {
 	return batch
 }
 
-// commit applies a batch and answers it. A batch that does not fit is applied Store
-// by Store, so that only those fail which do not fit themselves.
+// commit applies a batch and answers it. A batch that does not fit, or holds what is
+// no row, is applied Store by Store: only those fail whose own fault it is.
 func (w *Writer) commit(batch []entry, rows []machine.Row) {
 	err := w.apply(rows)
-	alone := errors.Is(err, ErrFull) && len(batch) > 1
+	alone := (errors.Is(err, ErrFull) || errors.Is(err, ErrRow)) && len(batch) > 1
 	for _, e := range batch {
 		result := err
 		switch {
