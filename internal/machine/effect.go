@@ -41,9 +41,12 @@ type Sign struct {
 	Body  []byte
 }
 
-// Row is one row of the store. A nil Value deletes it; where End is not nil, all
-// rows with Key ≤ key < End are deleted, which never fails for room. Keys are the
-// machine's: stores see bytes. The store keeps the slices.
+// Row is one row of the store. A nil Value deletes it. Keys are the machine's:
+// stores see bytes. A key is not empty, and no table has 0 as its first byte: that
+// one is the store's own. The store keeps the slices.
+//
+// A non-nil End deletes every key in [Key, End) instead; Value is nil then. Like
+// any deletion such a row never fails for want of room.
 type Row struct {
 	Key, Value []byte
 	End        []byte

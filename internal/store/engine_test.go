@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 
@@ -14,6 +15,8 @@ import (
 func row(key, value string) machine.Row { return machine.Row{Key: []byte(key), Value: []byte(value)} }
 
 func gone(key string) machine.Row { return machine.Row{Key: []byte(key)} }
+
+func cleared(from, to string) machine.Row { return machine.Row{Key: []byte(from), End: []byte(to)} }
 
 func mustApply(t *testing.T, e Engine, rows ...machine.Row) {
 	t.Helper()
@@ -72,6 +75,62 @@ func TestScan(t *testing.T) {
 		if err != nil || more != c.more || !slices.Equal(text(rows), c.want) {
 			t.Errorf("%s: %q, %v, %v", c.caption, text(rows), more, err)
 		}
+	}
+}
+
+func TestRanges(t *testing.T) {
+	m := NewMemory(0)
+	mustApply(t, m, row("a", "1"), row("b", "2"), row("b2", "3"), row("c", "4"))
+	for _, c := range []struct {
+		caption string
+		rows    []machine.Row
+		want    []string
+	}{
+		{"the end stays", []machine.Row{cleared("b", "c")}, []string{"a=1", "c=4"}},
+		{"what comes after it stays", []machine.Row{row("b", "5"), cleared("a", "c"), row("a", "6")}, []string{"a=6", "c=4"}},
+		{"nothing in it", []machine.Row{cleared("x", "z"), cleared("c", "a"), cleared("a", "a")}, []string{"a=6", "c=4"}},
+		{"everything", []machine.Row{cleared("a", "z")}, nil},
+	} {
+		mustApply(t, m, c.rows...)
+		if rows, _, _ := m.Scan(nil, nil, 9); !slices.Equal(text(rows), c.want) {
+			t.Errorf("%s: %q", c.caption, text(rows))
+		}
+	}
+	if u := m.Usage(); u.Rows != 0 || u.Bytes != 0 {
+		t.Errorf("usage %+v", u)
+	}
+}
+
+// A range never fails for want of room, and comes back with what it stood beside.
+func TestRangesInAFullEngine(t *testing.T) {
+	m := NewMemory(2 * (RowOverhead + 2))
+	mustApply(t, m, row("a", "1"), row("b", "2"))
+	if err := m.Apply([]machine.Row{cleared("a", "z"), row("c", "3"), row("d", "4"), row("e", "5")}); !errors.Is(err, ErrFull) {
+		t.Fatalf("three rows for two: %v", err)
+	}
+	if rows, _, _ := m.Scan(nil, nil, 9); !slices.Equal(text(rows), []string{"a=1", "b=2"}) {
+		t.Errorf("not rolled back: %q", text(rows))
+	}
+	m.limit = 1
+	mustApply(t, m, cleared("a", "b"))
+}
+
+func TestNoRow(t *testing.T) {
+	m := NewMemory(0)
+	for _, c := range []struct {
+		caption string
+		row     machine.Row
+	}{
+		{"an empty key", row("", "x")},
+		{"a key of the engine's own", row("\x00", "x")},
+		{"a range with a value", machine.Row{Key: []byte("a"), End: []byte("b"), Value: []byte{}}},
+	} {
+		if err := m.Apply([]machine.Row{row("a", "1"), c.row}); !errors.Is(err, ErrRow) {
+			t.Errorf("%s: %v", c.caption, err)
+		}
+	}
+	if u := m.Usage(); u.Rows != 0 {
+		t.Errorf("something was written: %+v", u)
 	}
 }
 
@@ -171,8 +230,11 @@ func TestMemoryModel(t *testing.T) {
 
 func drawRow(t *rapid.T) machine.Row {
 	r := row(rapid.StringMatching(`[abc]{1,2}`).Draw(t, "key"), rapid.StringMatching(`x{0,90}`).Draw(t, "value"))
-	if rapid.Bool().Draw(t, "delete") {
+	switch rapid.IntRange(0, 3).Draw(t, "kind") {
+	case 0:
 		r.Value = nil
+	case 1:
+		r.Value, r.End = nil, []byte(rapid.StringMatching(`[abc]{1,2}`).Draw(t, "end"))
 	}
 	return r
 }
@@ -183,9 +245,12 @@ func modelApply(model map[string]string, batch []machine.Row, limit int64) (map[
 		next[k] = v
 	}
 	for _, r := range batch {
-		if r.Value == nil {
+		switch {
+		case r.End != nil:
+			maps.DeleteFunc(next, func(k, _ string) bool { return k >= string(r.Key) && k < string(r.End) })
+		case r.Value == nil:
 			delete(next, string(r.Key))
-		} else {
+		default:
 			next[string(r.Key)] = string(r.Value)
 		}
 	}

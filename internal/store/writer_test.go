@@ -125,6 +125,22 @@ func TestOnlyWhatDoesNotFitFails(t *testing.T) {
 	})
 }
 
+// What is no row fails alone, too.
+func TestOnlyWhatIsNoRowFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, a := newSlow(0), new(answers)
+		w := NewWriter(e, a.add, 0)
+		for _, s := range []machine.Store{put(1, "a"), put(2, ""), put(3, "b")} {
+			w.Store(s)
+		}
+		close(e.commits)
+		w.Close()
+		if len(a.all) != 3 || a.all[0] != "1 ok" || a.all[2] != "3 ok" || a.all[1] == "2 ok" {
+			t.Errorf("answers %q", a.all)
+		}
+	})
+}
+
 func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, a := newSlow(0), new(answers)
