@@ -45,13 +45,14 @@ var house = map[string]string{
 	"backbone":  cellar + "directory gate tree",
 	"router":    cellar + "directory gate attach backbone tree",
 
-	"link":     cellar + "safefile",
-	"loop":     cellar,
-	"safefile": "",
-	"store":    "machine",
-	"config":   "identity",
-	"control":  "identity",
-	"node":     "router loop link store config control safefile identity wire machine",
+	"link":       cellar + "safefile",
+	"loop":       cellar,
+	"safefile":   "",
+	"store":      "machine",
+	"store/disk": "store machine",
+	"config":     "identity",
+	"control":    "identity",
+	"node":       "router loop link store config control safefile identity wire machine",
 
 	"upsycle":     cellar + "attach gate directory loop link safefile",
 	"upsycletest": "upsycle node config link identity",
@@ -68,13 +69,14 @@ const public = "upsycle identity upsycletest cmd/upsycle examples testdata/vecto
 
 // modules says which rooms may import a third-party module outside of tests.
 var modules = map[string]string{
-	"filippo.io/edwards25519":   "identity",
-	"golang.org/x/time":         "link",
-	"golang.org/x/sys":          "link control safefile",
-	"golang.org/x/term":         "cmd/upsycle",
-	"go.yaml.in/yaml/v3":        "config",
-	"github.com/spf13/cobra":    "cmd/upsycle",
-	"github.com/lmittmann/tint": "cmd/upsycle",
+	"filippo.io/edwards25519":          "identity",
+	"github.com/cockroachdb/pebble/v2": "store/disk",
+	"golang.org/x/time":                "link",
+	"golang.org/x/sys":                 "link control safefile",
+	"golang.org/x/term":                "cmd/upsycle",
+	"go.yaml.in/yaml/v3":               "config",
+	"github.com/spf13/cobra":           "cmd/upsycle",
+	"github.com/lmittmann/tint":        "cmd/upsycle",
 }
 
 // testModules says which rooms may import a module in tests; "*" are all.
