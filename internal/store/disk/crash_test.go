@@ -82,7 +82,11 @@ func (f hookFile) SyncTo(n int64) (bool, error) {
 // was not synced on the disk. What was acknowledged is there when the store is
 // opened again.
 func TestCrash(t *testing.T) {
-	for seed := range uint64(3) {
+	seeds := uint64(1)
+	if *torture {
+		seeds = 20
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { crash(t, seed) })
 	}
 }
@@ -96,9 +100,9 @@ type image struct {
 
 func crash(t *testing.T, seed uint64) {
 	const size = 400
-	rows := 1500
-	if testing.Short() {
-		rows = 500
+	rows := 600
+	if *torture {
+		rows = 2000
 	}
 	o, mem := memory(t)
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -173,9 +177,9 @@ func TestEveryWriteFails(t *testing.T) {
 	dry := &injector{}
 	failingRun(t, dry)
 	total := dry.count.Load()
-	step := int64(1)
-	if testing.Short() {
-		step = 7
+	step := int64(11)
+	if *torture {
+		step = 1
 	}
 	frozen := 0
 	for n := int64(1); n <= total; n += step {
