@@ -50,9 +50,11 @@ fuzz-smoke:
 fuzz:
 	tools/fuzz $(FUZZTIME)
 
-# The long run: SEEDS seeds of 30 routers, and one run of 1,000 routers.
+# The long run: SEEDS seeds of 30 routers, the same with crashes that leave the
+# store, and one run of 1,000 routers.
 sim:
 	$(GO) test -count=1 -timeout 2h -v ./internal/sim -run 'TestRange$$' -seeds=$(SEEDS) -routers=30
+	$(GO) test -count=1 -timeout 2h -v ./internal/sim -run 'TestRange$$' -seeds=$(SEEDS) -routers=30 -durable
 	$(GO) test -count=1 -timeout 2h -v ./internal/sim -run 'TestThousandRouters$$' -routers=1000
 
 bench:

@@ -81,6 +81,9 @@ func addTargets(s *control.Status, snap router.Snapshot) {
 		if l.Target.Kind != 0 {
 			t.Kind, t.Address = "address", l.Target.To.Text(identity.ServiceText)
 		}
+		if l.Target.To == snap.Self { // mail for this router itself
+			t.Address = snap.Self.Text(identity.RouterText)
+		}
 		if !l.Primary.IsZero() {
 			t.Primary = l.Primary.Text(identity.RouterText)
 		}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -226,6 +227,10 @@ func TestStatus(t *testing.T) {
 	}
 	if len(st.Tables) == 0 {
 		t.Error("no tables")
+	}
+	own := a.Address().Text(identity.RouterText)
+	if !slices.ContainsFunc(st.Targets, func(x control.Target) bool { return x.Kind == "address" && x.Address == own }) {
+		t.Errorf("the router's own address is not among %v", st.Targets)
 	}
 	a.Stop()
 	if _, err := a.Status(t.Context()); err == nil {
