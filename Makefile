@@ -9,7 +9,7 @@ TOOL      = $(GO) tool -modfile=tools/go.mod
 # What ./... leaves out, because the go tool does not look into testdata.
 VECTORS   = ./testdata/vectors/generate
 
-.PHONY: check format vet staticcheck test race vectors fuzz fuzz-smoke sim seeds bench cover vuln build
+.PHONY: check format vet staticcheck test race vectors fuzz fuzz-smoke sim torture seeds bench cover vuln build
 
 check: format vet staticcheck test race vectors seeds fuzz-smoke
 	@echo "make check: everything holds"
@@ -56,6 +56,11 @@ sim:
 	$(GO) test -count=1 -timeout 2h -v ./internal/sim -run 'TestRange$$' -seeds=$(SEEDS) -routers=30
 	$(GO) test -count=1 -timeout 2h -v ./internal/sim -run 'TestRange$$' -seeds=$(SEEDS) -routers=30 -durable
 	$(GO) test -count=1 -timeout 2h -v ./internal/sim -run 'TestThousandRouters$$' -routers=1000
+
+# The long form of what the store's tests do in short: power cuts, failing disks,
+# flipped bytes, kill -9.
+torture:
+	$(GO) test -count=1 -timeout 2h -v ./internal/store/disk -torture
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
