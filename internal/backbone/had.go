@@ -39,7 +39,7 @@ func (t *hadTable) add(id wire.Prefix, expires int64) []machine.Row {
 	}
 	at := hourOf(expires)
 	t.put(id, at)
-	return append(rows, machine.Row{Key: append(hourKey(hadTable_, at), id[:]...), Value: []byte{}})
+	return append(rows, machine.Row{Key: append(hourKey(hadRows, at), id[:]...), Value: []byte{}})
 }
 
 func (t *hadTable) put(id wire.Prefix, at uint32) {
@@ -75,7 +75,7 @@ func (t *hadTable) dropFirst() []machine.Row {
 			delete(t.ids, id)
 		}
 		t.hours.Delete(at)
-		return []machine.Row{{Key: hourKey(hadTable_, at), End: hourKey(hadTable_, at+1)}}
+		return []machine.Row{{Key: hourKey(hadRows, at), End: hourKey(hadRows, at+1)}}
 	}
 	return nil
 }

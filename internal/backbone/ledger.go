@@ -35,7 +35,7 @@ const (
 	custodyTable  = 'c' // | hour | id → [stamp, envelope]
 	coverageTable = 'v' // | root → last instant with a route
 	exposureTable = 'x' // | kind | to → [* [from, at]]
-	hadTable_     = 'k' // | hour | id prefix → nothing: delivered here
+	hadRows       = 'k' // | hour | id prefix → nothing: delivered here
 )
 
 // Tables are the first bytes of the keys that Restore takes.
@@ -77,7 +77,7 @@ func (l *Ledger) Restore(row machine.Row, keys identity.KeyChecker) error {
 		err = l.restoreCoverage(row, keys)
 	case row.Key[0] == exposureTable:
 		err = l.restoreExposure(row, keys)
-	case row.Key[0] == hadTable_:
+	case row.Key[0] == hadRows:
 		err = l.had.restore(row)
 	default:
 		err = fmt.Errorf("no table %q", row.Key[0])

@@ -74,13 +74,14 @@ const (
 
 // Limits are the bounds that an operator may set. Zero means the default.
 type Limits struct {
-	// Custody is how many bytes of envelopes that entered here are held, what is
-	// kept about them included; beyond, publishes are refused with code 12.
-	// Default 256 MiB.
+	// Custody is how many bytes of envelopes that entered here are held until they
+	// expire, on disk where there is one; beyond, publishes are refused with code
+	// 12. Default 256 MiB; a configuration says 4 GiB unless told otherwise.
 	Custody int
 }
 
-// custodyDefault holds ten minutes of 400 KB/s, or of 400 small envelopes a second.
+// custodyDefault suits a router whose store is its memory: a test, a program that
+// runs one inside itself.
 const custodyDefault = 256 << 20
 
 // bounds are those of one instance: the constants, except in tests that cross them
